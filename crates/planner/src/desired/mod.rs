@@ -1,0 +1,133 @@
+//! What is wanted: the resource together with the objects it refers to, made total. Whatever part can't be used keeps
+//! what is in force and carries a [`Problem`]; nothing here fails as a whole.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use keyslot_api::conditions::Reason;
+use keyslot_api::v1alpha1::RedisClusterSpec;
+use secrecy::SecretString;
+
+use crate::acl::UserRules;
+use crate::ids::{ShardNumber, Uid};
+
+/// What the resource refers to, fetched before anything is decided.
+#[derive(Clone, Debug, Default)]
+pub struct Inputs {
+    /// Secret `<name>-system`.
+    pub system: SystemMemory,
+    /// Every Secret that `spec.users[].passwords[].secretKeyRef` names, by name; absent when it does not exist.
+    pub password_secrets: BTreeMap<String, PasswordSecret>,
+    /// The spec that the pods were made from: annotation `keyslot.dev/in-force` of the pod template (or, while the
+    /// StatefulSet is away, of a pod). `None` before the first pod.
+    pub in_force: Option<RedisClusterSpec>,
+    /// Shard numbers that pods carry as labels; every one has a budget.
+    pub shards_seen: BTreeSet<ShardNumber>,
+    /// Objects with names that we need and that somebody else made, as `Kind/name`.
+    pub foreign_objects: BTreeSet<String>,
+    /// The cluster's DNS domain, e.g. `cluster.local`.
+    pub cluster_domain: String,
+}
+
+/// The operator's memory that must survive: Secret `<name>-system`.
+#[derive(Clone, Debug, Default)]
+pub struct SystemMemory {
+    /// Password of `keyslot-operator`.
+    pub operator_password: Option<SecretString>,
+    /// Password of `keyslot-replication` (`masterauth`).
+    pub replication_password: Option<SecretString>,
+    /// Password of `keyslot-probe`.
+    pub probe_password: Option<SecretString>,
+    /// Generated passwords of users, by user name.
+    pub user_passwords: BTreeMap<String, SecretString>,
+    /// The marker `formed`.
+    pub formed: bool,
+}
+
+/// A referenced Secret.
+#[derive(Clone, Debug)]
+pub struct PasswordSecret {
+    /// It carries label `keyslot.dev/user-password: "true"`, its owner's consent.
+    pub allowed: bool,
+    /// Key to value; values that are not UTF-8 are absent.
+    pub values: BTreeMap<String, SecretString>,
+}
+
+/// A part of the resource.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Part<T> {
+    /// Can be brought in force.
+    Wanted(T),
+    /// Can't be used as written: what is in force stays.
+    KeepLast(Problem),
+}
+
+/// Why a part can't be used, for a condition.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Problem {
+    /// The condition's reason.
+    pub reason: Reason,
+    /// The field, e.g. `spec.users[worker].passwords[0].secretKeyRef`.
+    pub field: String,
+    /// What is wrong and what to do, in a sentence that names the object.
+    pub message: String,
+}
+
+/// What a cluster should be.
+#[derive(Clone, Debug)]
+pub struct Desired {
+    /// Name of the resource, prefix of all its objects.
+    pub name: String,
+    /// Its namespace.
+    pub namespace: String,
+    /// Its unique id, for owner references.
+    pub uid: Uid,
+    /// `metadata.generation`.
+    pub generation: i64,
+    /// The cluster's DNS domain.
+    pub cluster_domain: String,
+    /// `spec.paused`: only report.
+    pub paused: bool,
+    /// The spec that pods are made from, without users: what is in force, or the resource's own before the first pod.
+    pub in_force: RedisClusterSpec,
+    /// The resource's spec as it is now, without users.
+    pub wanted: RedisClusterSpec,
+    /// Fields in which the two differ, e.g. `spec.image`: accepted, not carried out.
+    pub pending: Vec<String>,
+    /// `clusterNodeTimeout` in force.
+    pub node_timeout: Duration,
+    /// `maxmemory` in bytes that goes with what is in force, when the operator computes it.
+    pub maxmemory: Option<u64>,
+    /// The system's users, with least rules that every supported server version knows.
+    pub system_users: BTreeMap<String, UserRules>,
+    /// The users of the resource; `default` is always here, switched off when it is not listed.
+    pub users: BTreeMap<String, Part<UserRules>>,
+    /// The plaintext passwords that go into the Secrets of users, by user name.
+    pub user_passwords: BTreeMap<String, SecretString>,
+    /// The name of each user's Secret, for users that have one.
+    pub user_secrets: BTreeMap<String, String>,
+    /// The passwords of the system's users.
+    pub system: SystemMemory,
+    /// Shard numbers that need a budget.
+    pub budget_shards: BTreeSet<ShardNumber>,
+    /// Problems of parts other than users.
+    pub problems: Vec<Problem>,
+}
+
+/// A password that the operator has to make before anything else, because the system Secret lacks it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum PasswordName {
+    /// Of `keyslot-operator`.
+    Operator,
+    /// Of `keyslot-replication`.
+    Replication,
+    /// Of `keyslot-probe`.
+    Probe,
+    /// Of a user whose `passwords` is empty.
+    User(String),
+}
+
+/// The generated passwords that the system Secret lacks.
+pub fn missing_passwords(_cluster: &keyslot_api::v1alpha1::RedisCluster, _memory: &SystemMemory) -> Vec<PasswordName> {
+    Vec::new()
+}
