@@ -17,6 +17,7 @@ pub mod plan;
 pub mod settings;
 pub mod slots;
 pub mod status;
+pub mod topology;
 
 pub use desired::{Desired, Inputs};
 pub use manifests::{Manifest, base_manifests};

@@ -6,6 +6,8 @@ use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use keyslot_api::v1alpha1::RedisClusterSpec;
+
 use crate::acl::LiveUser;
 use crate::ids::{HostName, NodeId, PodName, RunId, ShardNumber, Uid, ZoneName};
 use crate::slots::{Slot, SlotSet};
@@ -28,14 +30,17 @@ pub struct Observed {
 }
 
 /// The StatefulSet, as far as decisions need it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct StatefulSetSeen {
     /// Its unique id.
     pub uid: Uid,
     /// `spec.replicas`.
     pub replicas: u32,
-    /// `status.updateRevision`: the revision that a new pod gets.
+    /// `status.updateRevision`: the revision that a new pod gets; `None` while the controller has not seen the present
+    /// generation.
     pub update_revision: Option<String>,
+    /// Annotation `keyslot.dev/in-force` of the pod template: the spec that its pods are made from.
+    pub in_force: Option<RedisClusterSpec>,
     /// `metadata.deletionTimestamp` is set.
     pub terminating: bool,
 }
@@ -124,6 +129,17 @@ pub enum PodTrouble {
     },
     /// The container was not made (a missing mount, a bad security context): the kubelet's message.
     CannotStart(String),
+}
+
+impl fmt::Display for PodTrouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unschedulable(words) => write!(f, "no host can take the pod: {words}"),
+            Self::ImagePull(words) => write!(f, "its image can't be had: {words}"),
+            Self::CrashLoop { last, restarts } => write!(f, "its container ended {restarts} times: {last}"),
+            Self::CannotStart(words) => write!(f, "its container can't be started: {words}"),
+        }
+    }
 }
 
 /// Why nothing is known of a node.

@@ -64,3 +64,20 @@ impl fmt::Debug for Manifest {
 pub fn base_manifests(_desired: &crate::desired::Desired) -> Vec<Manifest> {
     Vec::new()
 }
+
+/// ConfigMap `<name>-config`. (Being written.)
+pub fn config_files(_desired: &crate::desired::Desired) -> Manifest {
+    Manifest::ConfigMap(ConfigMap::default())
+}
+/// `<name>-acl`. (Being written.)
+pub fn users_file(_desired: &crate::desired::Desired, _text: &str) -> Manifest {
+    Manifest::ConfigMap(ConfigMap::default())
+}
+/// users.acl of the system. (Being written.)
+pub fn baseline_users_file(_desired: &crate::desired::Desired) -> String {
+    String::new()
+}
+/// The StatefulSet. (Being written.)
+pub fn stateful_set(_desired: &crate::desired::Desired, _replicas: u32) -> Manifest {
+    Manifest::StatefulSet(StatefulSet::default())
+}

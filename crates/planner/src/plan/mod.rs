@@ -1,11 +1,27 @@
 //! The topology plan: which step is due, and the operations that carry it out.
 
+mod assign_slots;
+mod attach_replicas;
+mod await_pods;
+mod create_workload;
+mod finish_forming;
+mod forget_ghosts;
+mod label_pods;
+mod meet_nodes;
+mod replace_unformed_pods;
+mod view;
+
 use std::time::Duration;
+
+use jiff::Timestamp;
 
 use crate::command::{RedisCommand, Target};
 use crate::ids::{PodName, ShardNumber, Uid};
+use crate::desired::Desired;
 use crate::manifests::Manifest;
-use crate::observed::RoleLabel;
+use crate::observed::{Observed, RoleLabel};
+
+pub use view::{View, shard_numbers};
 
 /// What to do next, and why.
 #[derive(Clone, Debug, PartialEq)]
@@ -14,7 +30,9 @@ pub struct Plan {
     pub step: &'static str,
     /// What it is doing and why, for people.
     pub message: String,
-    /// In order; execution stops at the first failure. Empty when the step only waits.
+    /// Empty when the step only waits. Operations of one node are carried out in order, and a Kubernetes operation
+    /// only after all that stand before it; Redis operations of different nodes may run side by side. Nothing new is
+    /// begun after the first failure.
     pub operations: Vec<Operation>,
     /// When to look again if nothing happens before.
     pub requeue: Requeue,
@@ -72,8 +90,8 @@ pub enum KubeOperation {
         uid: Uid,
         /// `keyslot.dev/shard`, taken away when `None`.
         shard: Option<ShardNumber>,
-        /// `keyslot.dev/role`.
-        role: RoleLabel,
+        /// `keyslot.dev/role`, taken away when `None`.
+        role: Option<RoleLabel>,
     },
     /// Delete a pod with its ordinary grace period.
     DeletePod {
@@ -104,7 +122,125 @@ pub enum Outcome {
     },
 }
 
+/// What one step has to say.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Verdict {
+    /// These operations are due; nothing behind this step is looked at in this pass.
+    Act {
+        /// What and why, for people.
+        message: String,
+        /// At least one.
+        operations: Vec<Operation>,
+    },
+    /// Something must happen first. Later steps may run.
+    Wait(Waiting),
+    /// Something must happen first, and only steps that are harmless without it may run.
+    Block(Waiting),
+    /// Nothing to do.
+    Nothing,
+}
+
+/// What is waited for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Waiting {
+    /// For people: who waits for what.
+    pub message: String,
+    /// When to look again.
+    pub requeue: Requeue,
+}
+
+/// A step: a pure look at the cluster.
+type Step = fn(&View<'_>) -> Verdict;
+
+struct Entry {
+    name: &'static str,
+    step: Step,
+    /// Whether it may run behind a `Block`: it takes no decision about data.
+    always: bool,
+}
+
+/// The steps in their order. An earlier step makes true what a later one relies on:
+/// - without its workload a cluster has no pods; without all pods, who is missing could be the one that owns the slots;
+/// - ghosts go before anybody is met, or gossip would spread them again; they go only when all pods were read;
+/// - slots are given to fresh nodes before they are met: an epoch can be set only on a node that knows no other;
+/// - a replica can be attached only to a primary that it has met;
+/// - the marker comes last: it opens the cluster to users.
+const STEPS: &[Entry] = &[
+    Entry { name: "create_workload", step: create_workload::step, always: true },
+    Entry { name: "replace_unformed_pods", step: replace_unformed_pods::step, always: true },
+    Entry { name: "await_pods", step: await_pods::step, always: true },
+    Entry { name: "forget_ghosts", step: forget_ghosts::step, always: false },
+    Entry { name: "assign_slots", step: assign_slots::step, always: false },
+    Entry { name: "meet_nodes", step: meet_nodes::step, always: false },
+    Entry { name: "attach_replicas", step: attach_replicas::step, always: false },
+    Entry { name: "finish_forming", step: finish_forming::step, always: false },
+    Entry { name: "label_pods", step: label_pods::step, always: true },
+];
+
+/// How long a settled or waiting cluster is left alone when no watch tells of anything.
+const RESYNC: Duration = Duration::from_secs(10);
+
+/// The name of the plan of a cluster that needs nothing.
+pub const SETTLED: &str = "settled";
+
 /// The next step of the topology loop. Total: it never fails; what it can't decide it waits for.
-pub fn next_step(_desired: &crate::desired::Desired, _observed: &crate::observed::Observed, _now: jiff::Timestamp) -> Plan {
-    Plan { step: "settled", message: String::new(), operations: Vec::new(), requeue: Requeue::After(Duration::from_secs(10)) }
+pub fn next_step(desired: &Desired, observed: &Observed, now: Timestamp) -> Plan {
+    let view = View::new(desired, observed, now);
+    let mut waiting: Option<(&'static str, Waiting)> = None;
+    let mut blocked = false;
+    for entry in STEPS {
+        if blocked && !entry.always {
+            continue;
+        }
+        let verdict = (entry.step)(&view);
+        blocked |= matches!(verdict, Verdict::Block(_));
+        match verdict {
+            Verdict::Act { message, operations } => {
+                // What is waited for tells people more than the labels that are written meanwhile.
+                let (step, message) = waiting.map_or((entry.name, message), |(name, w)| (name, w.message));
+                return Plan { step, message, operations, requeue: Requeue::Now };
+            }
+            Verdict::Wait(new) | Verdict::Block(new) => {
+                waiting = Some(match waiting {
+                    None => (entry.name, new),
+                    Some((name, first)) => (name, Waiting { requeue: first.requeue.sooner(new.requeue), ..first }),
+                });
+            }
+            Verdict::Nothing => {}
+        }
+    }
+    match waiting {
+        Some((step, w)) => Plan { step, message: w.message, operations: Vec::new(), requeue: w.requeue },
+        None => Plan {
+            step: SETTLED,
+            message: view.summary(),
+            operations: Vec::new(),
+            requeue: Requeue::After(RESYNC),
+        },
+    }
+}
+
+impl Requeue {
+    const fn sooner(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Now, _) | (_, Self::Now) => Self::Now,
+            (Self::Soon, _) | (_, Self::Soon) => Self::Soon,
+            (Self::After(a), Self::After(b)) => Self::After(if a.as_nanos() < b.as_nanos() { a } else { b }),
+        }
+    }
+}
+
+/// Waits for something that a watch will tell of.
+fn wait(message: impl Into<String>) -> Verdict {
+    Verdict::Wait(Waiting { message: message.into(), requeue: Requeue::After(RESYNC) })
+}
+
+/// Waits for gossip, which nothing tells of.
+fn wait_for_gossip(message: impl Into<String>) -> Verdict {
+    Verdict::Wait(Waiting { message: message.into(), requeue: Requeue::Soon })
+}
+
+/// Waits for something without which nothing may be decided.
+fn block(message: impl Into<String>) -> Verdict {
+    Verdict::Block(Waiting { message: message.into(), requeue: Requeue::After(RESYNC) })
 }

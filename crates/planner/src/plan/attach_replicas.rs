@@ -1,0 +1,52 @@
+//! When: a shard lacks replicas and there are nodes without a role.
+//! Does: CLUSTER REPLICATE with an explicit primary, so that no shard has two copies on one host or zone.
+//! Why here: a node accepts a primary only when it has met it.
+//! Never: a node with slots or keys; while a pod that could come back as the missing replica was not read.
+
+use std::collections::BTreeMap;
+
+use crate::command::RedisCommand;
+use crate::ids::PodName;
+use crate::topology::{Place, ShardNeed, place_replicas};
+
+use super::view::Seen;
+use super::{Verdict, View, wait, wait_for_gossip};
+
+pub(super) fn step(view: &View<'_>) -> Verdict {
+    let owners = view.owners();
+    let needs: Vec<ShardNeed> = owners.iter().map(|primary| need(view, primary)).collect();
+    let spares = view.spares();
+    let lacking: usize = needs.iter().map(|need| need.lacking).sum();
+    if lacking == 0 || spares.is_empty() || !view.owned().is_all() {
+        return Verdict::Nothing;
+    }
+    if !view.all_read() {
+        return wait(format!("{lacking} replicas are missing; a pod that does not answer may be one of them"));
+    }
+    let places: BTreeMap<PodName, Place> = spares.iter().map(|s| (s.pod.clone(), s.place())).collect();
+    let mut operations = Vec::new();
+    let mut strangers = 0;
+    for (pod, shard) in place_replicas(&needs, &places) {
+        let Some(spare) = spares.iter().find(|s| *s.pod == pod) else { continue };
+        let Some(primary) = owners.get(shard) else { continue };
+        // The server refuses a primary that it has not heard of, or that it still believes to be in a handshake.
+        if spare.node.peers.get(&primary.node.id).is_some_and(|peer| peer.primary == Some(true)) {
+            operations.extend(spare.say(RedisCommand::Replicate(primary.node.id.clone())));
+        } else {
+            strangers += 1;
+        }
+    }
+    match (operations.is_empty(), strangers) {
+        (true, 0) => Verdict::Nothing,
+        (true, _) => wait_for_gossip(format!("{strangers} nodes have not heard of their primaries yet")),
+        (false, _) => {
+            Verdict::Act { message: format!("attaching {} replicas", operations.len()), operations }
+        }
+    }
+}
+
+fn need(view: &View<'_>, primary: &Seen<'_>) -> ShardNeed {
+    let replicas = view.replicas_of(&primary.node.id);
+    let members = std::iter::once(primary.place()).chain(replicas.iter().map(Seen::place)).collect();
+    ShardNeed { members, lacking: view.wanted_replicas().saturating_sub(replicas.len()) }
+}

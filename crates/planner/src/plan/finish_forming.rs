@@ -1,0 +1,56 @@
+//! When: the marker `formed` is absent and all 16384 slots have an owner.
+//! Does: waits until every node agrees, puts the wanted node-timeout back on all nodes, reads it back in the next
+//! pass, and only then sets the marker, which lets users in.
+//! Why here: it is what all steps above work for.
+//! Never: sets the marker while a node still runs with the short node-timeout: with users' data in it, a stall of half
+//! a second would be a failover.
+
+use crate::observed::Role;
+use crate::slots::SLOT_COUNT;
+
+use super::assign_slots::node_timeout;
+use super::{KubeOperation, Operation, Verdict, View, wait_for_gossip};
+
+pub(super) fn step(view: &View<'_>) -> Verdict {
+    if view.observed.formed || !view.owned().is_all() {
+        return Verdict::Nothing;
+    }
+    if let Some(message) = disagreement(view) {
+        return wait_for_gossip(message);
+    }
+    let wanted = view.desired.node_timeout;
+    let hasty = view.nodes.values().filter(|s| s.node.node_timeout != wanted);
+    let operations: Vec<Operation> = hasty.filter_map(|s| s.say(node_timeout(wanted))).collect();
+    if operations.is_empty() {
+        return Verdict::Act {
+            message: "all slots are served: opening the cluster to its users".to_owned(),
+            operations: vec![Operation::Kube(KubeOperation::MarkFormed)],
+        };
+    }
+    Verdict::Act { message: format!("all nodes agree: node-timeout {} ms", wanted.as_millis()), operations }
+}
+
+/// What the nodes do not agree on yet.
+fn disagreement(view: &View<'_>) -> Option<String> {
+    let total = view.nodes.len();
+    let acquainted = view.nodes.values().filter(|s| {
+        s.node.peers.values().all(|peer| !peer.handshake)
+            && view.nodes.keys().filter(|id| **id != &s.node.id).all(|id| s.node.peers.contains_key(*id))
+    });
+    let acquainted = acquainted.count();
+    if acquainted < total {
+        return Some(format!("{acquainted} of {total} nodes know all others"));
+    }
+    let agreeing = view.nodes.values().filter(|s| s.node.cluster_ok && s.node.slots_known().len() == usize::from(SLOT_COUNT));
+    let agreeing = agreeing.count();
+    if agreeing < total {
+        return Some(format!("{agreeing} of {total} nodes say that the cluster is ok"));
+    }
+    // A cluster that is taken over with data serves at once; its replicas may need long for their sync.
+    let replicas = view.nodes.values().filter_map(|s| match s.node.role {
+        Role::Replica { link_up, .. } => Some(link_up),
+        Role::Primary { .. } => None,
+    });
+    let (linked, all) = replicas.fold((0, 0), |(up, all), link| (up + usize::from(link), all + 1));
+    (linked < all && view.keys() == 0).then(|| format!("{linked} of {all} replicas are linked to their primaries"))
+}
