@@ -62,11 +62,11 @@ pub fn produce(target: &Path, make: impl FnOnce(&Path) -> Result<()>) -> Result<
     let old = target.with_file_name(format!(".{name}.old"));
     remove(&fresh)?;
     remove(&old)?;
-    let made = make(&fresh);
-    if made.is_err() {
+    let outcome = make(&fresh);
+    if outcome.is_err() {
         remove(&fresh)?;
     }
-    made?;
+    outcome?;
     if target.is_dir() {
         // A folder that is not empty cannot be renamed over.
         fs::rename(target, &old).with_context(|| format!("cannot move {} away", target.display()))?;

@@ -107,10 +107,11 @@ fn install_packages(packages: &[&str]) -> Result<()> {
 /// The package starts a service where systemd runs. Every node here has a containerd of its own, and
 /// the machine did not have one before, so it goes again.
 fn stop_system_containerd() {
-    if Path::new("/run/systemd/system").exists() && find("systemctl").is_some() {
-        if let Err(error) = run(command("systemctl").args(["disable", "--now", "containerd"])) {
-            eprintln!("the containerd service that came with the package could not be stopped: {error:#}");
-        }
+    if Path::new("/run/systemd/system").exists()
+        && find("systemctl").is_some()
+        && let Err(error) = run(command("systemctl").args(["disable", "--now", "containerd"]))
+    {
+        eprintln!("the containerd service that came with the package could not be stopped: {error:#}");
     }
 }
 

@@ -8,7 +8,9 @@ use anyhow::Result;
 
 use crate::cache::{self, Cache};
 
+pub mod load;
 pub mod oci;
+pub mod programs;
 pub mod recipes;
 pub mod rootfs;
 
