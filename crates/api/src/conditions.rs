@@ -150,6 +150,9 @@ vocabulary! {
         /// An object with a name that this resource needs exists and was made by someone else; it is not
         /// touched. Remove or rename it, or choose another name for this resource.
         ResourceConflict,
+        /// An operation on a Kubernetes object or a node failed; the message has the error. The operator
+        /// tries again; if it stays, the message says what is in the way.
+        OperationFailed,
         /// The API server forbids the operator something it needs; the message names verb and resource.
         /// Compare the operator's role with the one in `deploy/`.
         ApiForbidden,

@@ -1,19 +1,30 @@
 //! The settings loop: users and live configuration of one node, independent of topology and of every other node.
+//!
+//! Order on each node: the wanted permissions are tried on a disabled scratch user; what the server accepts is set on
+//! the real user when it differs; what the server refuses leaves the user as it was. A line gets into `users.acl` only
+//! when a node of every running version has accepted it: a server refuses to start on a line that it does not know.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::acl::{AclToken, UserRules};
+use crate::acl::{AclToken, LiveUser, UserRules};
 use crate::command::RedisCommand;
-use crate::desired::Desired;
+use crate::desired::{Desired, Part};
 use crate::ids::PodName;
-use crate::observed::{FilesSeen, NodeSettings, Unreachable};
+use crate::manifests;
+use crate::observed::{Engine, FilesSeen, NodeSettings, Unreachable};
 use crate::plan::KubeOperation;
 
 /// Prefix of the disabled users on which rules are tried; they exist only during a trial.
 pub const SCRATCH_PREFIX: &str = "keyslot-scratch-";
 
-/// The configuration that the operator keeps live, as `CONFIG GET` names.
-pub const LIVE_CONFIG: [&str; 2] = ["cluster-node-timeout", "maxmemory"];
+/// The file with the users, in `<name>-acl`.
+pub const USERS_FILE: &str = "users.acl";
+
+const NODE_TIMEOUT: &str = "cluster-node-timeout";
+const MAXMEMORY: &str = "maxmemory";
+
+/// The configuration that the operator keeps live, as `CONFIG GET` names it.
+pub const LIVE_CONFIG: [&str; 2] = [NODE_TIMEOUT, MAXMEMORY];
 
 /// What the settings loop found and did, for status.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -44,28 +55,152 @@ pub enum UserState {
     Refused(String),
 }
 
-/// The permissions that each node is asked about before anything is set: tokens for a disabled scratch user.
-pub fn trials(_desired: &Desired) -> BTreeMap<String, Vec<AclToken>> {
-    BTreeMap::new()
+/// The permissions that each node is asked about before anything is set: tokens for a disabled scratch user, by the
+/// name of the user that they are for.
+pub fn trials(desired: &Desired) -> BTreeMap<String, Vec<AclToken>> {
+    let users = wanted_users(desired).map(|(name, rules)| (name.to_owned(), rules.trial_tokens()));
+    let system = desired.system_users.iter().map(|(name, rules)| (name.clone(), rules.trial_tokens()));
+    users.chain(system).collect()
 }
 
 /// What must be said to a node so that its users and live configuration are as wanted; empty when they are.
-/// `let_in` is false until the cluster has formed: until then only the system's users exist and the node-timeout is
-/// forming's own business.
-pub fn settings_for(_desired: &Desired, _node: &NodeSettings, _let_in: bool) -> Vec<RedisCommand> {
-    Vec::new()
+/// `let_in` is false until the cluster has formed: until then only the system's users are looked after, and the
+/// node-timeout is forming's own business.
+pub fn settings_for(desired: &Desired, node: &NodeSettings, let_in: bool) -> Vec<RedisCommand> {
+    let mut commands = Vec::new();
+    let mut set = |name: &str, rules: &UserRules| {
+        let tried = matches!(node.trials.get(name), Some(Ok(_)));
+        if tried && state(node, name, rules) == UserState::Pending {
+            commands.push(RedisCommand::SetUser { name: name.to_owned(), tokens: rules.setuser_tokens() });
+        }
+    };
+    for (name, rules) in &desired.system_users {
+        set(name, rules);
+    }
+    if let_in {
+        for (name, rules) in wanted_users(desired) {
+            set(name, rules);
+        }
+        commands.extend(strangers(desired, node).map(RedisCommand::DeleteUser));
+    }
+    let differences: Vec<(String, String)> =
+        wanted_config(desired, let_in).into_iter().filter(|(name, value)| node.config.get(name) != Some(value)).collect();
+    if !differences.is_empty() {
+        commands.push(RedisCommand::SetConfig(differences));
+    }
+    commands
 }
 
 /// What a node has in force, judged from an observation made after its commands.
-pub fn node_report(_desired: &Desired, _node: &NodeSettings, _let_in: bool) -> NodeReport {
-    NodeReport::default()
+pub fn node_report(desired: &Desired, node: &NodeSettings, let_in: bool) -> NodeReport {
+    let users = wanted_users(desired).map(|(name, rules)| (name.to_owned(), state(node, name, rules))).collect();
+    let difference = |(name, wanted): (String, String)| {
+        let has = node.config.get(&name).map_or("nothing", String::as_str);
+        (has != wanted).then(|| format!("{name}: has {has}, wants {wanted}"))
+    };
+    let config_differences = wanted_config(desired, let_in).into_iter().filter_map(difference).collect();
+    NodeReport { users, config_differences }
 }
 
 /// The operation that brings `users.acl` up to date, if it is not. Only lines that a node of every running version has
-/// accepted get in; for others the text that the file has stays.
-pub fn users_file(_desired: &Desired, _file: &FilesSeen, _nodes: &[NodeSettings], _let_in: bool) -> Option<KubeOperation> {
-    None
+/// accepted get in; for others the line that the file has stays.
+pub fn users_file(desired: &Desired, file: &FilesSeen, nodes: &[NodeSettings], let_in: bool) -> Option<KubeOperation> {
+    if !let_in || nodes.is_empty() {
+        return None;
+    }
+    let present = file.files.get(USERS_FILE).map_or("", String::as_str);
+    let wanted = users_text(desired, present, nodes);
+    (wanted != present).then(|| KubeOperation::Apply {
+        manifest: Box::new(manifests::users_file(desired, &wanted)),
+        uid: file.uid.clone(),
+    })
 }
 
-/// Keeps the type in use until the bodies are written.
-pub type WantedUsers = BTreeMap<String, UserRules>;
+fn users_text(desired: &Desired, present: &str, nodes: &[NodeSettings]) -> String {
+    let baseline = manifests::baseline_users_file(desired);
+    let present: BTreeMap<&str, &str> = present.lines().filter_map(named_line).collect();
+    let mut lines: Vec<String> = Vec::new();
+    // `default` stands first: without a line of its own a server lets everybody in as it.
+    for (name, line) in baseline.lines().filter_map(named_line) {
+        let own = desired.users.get(name).map(|user| user_line(name, user, &present, nodes));
+        lines.push(own.flatten().unwrap_or_else(|| line.to_owned()));
+    }
+    let baseline: BTreeSet<&str> = baseline.lines().filter_map(named_line).map(|(name, _)| name).collect();
+    for (name, user) in desired.users.iter().filter(|(name, _)| !baseline.contains(name.as_str())) {
+        lines.extend(user_line(name, user, &present, nodes));
+    }
+    lines.push(String::new());
+    lines.join("\n")
+}
+
+fn user_line(
+    name: &str,
+    user: &Part<UserRules>,
+    present: &BTreeMap<&str, &str>,
+    nodes: &[NodeSettings],
+) -> Option<String> {
+    match user {
+        Part::Wanted(rules) if accepted_by_every_version(name, nodes) => Some(rules.file_line(name)),
+        Part::Wanted(_) | Part::KeepLast(_) => present.get(name).map(|line| (*line).to_owned()),
+    }
+}
+
+fn accepted_by_every_version(name: &str, nodes: &[NodeSettings]) -> bool {
+    let accepts = |node: &&NodeSettings| matches!(node.trials.get(name), Some(Ok(_)));
+    let running: BTreeSet<&Engine> = nodes.iter().map(|node| &node.engine).collect();
+    let accepting: BTreeSet<&Engine> = nodes.iter().filter(accepts).map(|node| &node.engine).collect();
+    running == accepting
+}
+
+/// Splits `user <name> …` into name and whole line.
+fn named_line(line: &str) -> Option<(&str, &str)> {
+    let name = line.strip_prefix("user ")?.split(' ').next()?;
+    Some((name, line))
+}
+
+fn state(node: &NodeSettings, name: &str, rules: &UserRules) -> UserState {
+    match node.trials.get(name) {
+        None => UserState::Pending,
+        Some(Err(words)) => UserState::Refused(words.clone()),
+        Some(Ok(normal)) if node.users.get(name).is_some_and(|live| is_as_wanted(live, rules, normal)) => {
+            UserState::Applied
+        }
+        Some(Ok(_)) => UserState::Pending,
+    }
+}
+
+/// Compares with the server's own normal form of the wanted permissions: texts of other versions differ.
+fn is_as_wanted(live: &LiveUser, rules: &UserRules, normal: &LiveUser) -> bool {
+    live.enabled == rules.enabled
+        && !live.nopass
+        && live.passwords == rules.passwords
+        && live.permissions == normal.permissions
+}
+
+fn wanted_users(desired: &Desired) -> impl Iterator<Item = (&str, &UserRules)> {
+    desired.users.iter().filter_map(|(name, user)| match user {
+        Part::Wanted(rules) => Some((name.as_str(), rules)),
+        Part::KeepLast(_) => None,
+    })
+}
+
+/// Users that nobody wants: removed from the resource, or made by hand.
+fn strangers<'a>(desired: &'a Desired, node: &'a NodeSettings) -> impl Iterator<Item = String> + 'a {
+    let known = |name: &&String| desired.users.contains_key(*name) || desired.system_users.contains_key(*name);
+    node.users.keys().filter(move |name| !known(name) && name.as_str() != "default").cloned()
+}
+
+fn wanted_config(desired: &Desired, let_in: bool) -> BTreeMap<String, String> {
+    let mut config = BTreeMap::new();
+    if let_in {
+        config.insert(NODE_TIMEOUT.to_owned(), desired.node_timeout.as_millis().to_string());
+    }
+    if let Some(bytes) = desired.maxmemory {
+        config.insert(MAXMEMORY.to_owned(), bytes.to_string());
+    }
+    config
+}
+
+#[cfg(test)]
+#[path = "settings_tests.rs"]
+mod tests;

@@ -1,0 +1,1 @@
+//! Tables on the settings of one node.
