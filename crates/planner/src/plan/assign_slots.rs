@@ -51,13 +51,17 @@ pub(super) fn step(view: &View<'_>) -> Verdict {
     if operations.is_empty() {
         return wait("no node can be given slots yet");
     }
-    Verdict::Act { message: format!("giving slots {missing} to {} primaries", chosen.len().max(1)), operations }
+    Verdict::Act {
+        message: format!("giving slots {missing} to {} primaries", chosen.len().max(1)),
+        operations,
+    }
 }
 
 /// The missing slots, cut along the shares of the wanted shards.
 fn shares(view: &View<'_>, missing: &SlotSet) -> Vec<SlotSet> {
     let count = view.wanted_shards();
-    let mut pieces: Vec<SlotSet> = (0..count).map(|i| SlotSet::share(i, count).intersection(missing)).collect();
+    let mut pieces: Vec<SlotSet> =
+        (0..count).map(|i| SlotSet::share(i, count).intersection(missing)).collect();
     pieces.retain(|piece| !piece.is_empty());
     pieces.sort_by_key(|piece| (std::cmp::Reverse(piece.len()), piece.first()));
     pieces
@@ -76,7 +80,10 @@ fn choose<'a>(view: &View<'a>, owners: &[Seen<'a>]) -> Vec<Seen<'a>> {
     let fresh = places(true);
     let candidates = if fresh.len() >= lacking { fresh } else { places(false) };
     let names: Vec<PodName> = if owners.is_empty() {
-        place_shards(&candidates, lacking, view.wanted_replicas()).into_iter().map(|shard| shard.primary).collect()
+        place_shards(&candidates, lacking, view.wanted_replicas())
+            .into_iter()
+            .map(|shard| shard.primary)
+            .collect()
     } else {
         let existing: Vec<Place> = owners.iter().map(Seen::place).collect();
         choose_primaries(&existing, &candidates, lacking, view.wanted_replicas())

@@ -21,7 +21,9 @@ pub(super) fn step(view: &View<'_>) -> Verdict {
         return Verdict::Nothing;
     }
     if !view.all_read() {
-        return wait(format!("{lacking} replicas are missing; a pod that does not answer may be one of them"));
+        return wait(format!(
+            "{lacking} replicas are missing; a pod that does not answer may be one of them"
+        ));
     }
     let places: BTreeMap<PodName, Place> = spares.iter().map(|s| (s.pod.clone(), s.place())).collect();
     let mut operations = Vec::new();

@@ -23,7 +23,8 @@ pub(super) fn step(view: &View<'_>) -> Verdict {
     }
     let expected = view.expected_pods().len();
     let named: Vec<String> = unread.iter().take(NAMED).map(|(pod, why)| format!("{pod}: {why}")).collect();
-    let more = if unread.len() > NAMED { format!("; and {} more", unread.len() - NAMED) } else { String::new() };
+    let more =
+        if unread.len() > NAMED { format!("; and {} more", unread.len() - NAMED) } else { String::new() };
     let answering = expected - unread.len();
     let message = format!("{answering} of {expected} nodes answer; {}{more}", named.join("; "));
     if view.observed.formed { wait(message) } else { block(message) }

@@ -49,9 +49,10 @@ pub(super) fn step(view: &View<'_>) -> Verdict {
 fn differs(seen: &FilesSeen, wanted: &Manifest) -> bool {
     match wanted {
         Manifest::ConfigMap(map) => map.data.as_ref().is_some_and(|files| *files != seen.files),
-        Manifest::Secret(_) | Manifest::Service(_) | Manifest::StatefulSet(_) | Manifest::PodDisruptionBudget(_) => {
-            false
-        }
+        Manifest::Secret(_)
+        | Manifest::Service(_)
+        | Manifest::StatefulSet(_)
+        | Manifest::PodDisruptionBudget(_) => false,
     }
 }
 

@@ -41,7 +41,10 @@ fn disagreement(view: &View<'_>) -> Option<String> {
     if acquainted < total {
         return Some(format!("{acquainted} of {total} nodes know all others"));
     }
-    let agreeing = view.nodes.values().filter(|s| s.node.cluster_ok && s.node.slots_known().len() == usize::from(SLOT_COUNT));
+    let agreeing = view
+        .nodes
+        .values()
+        .filter(|s| s.node.cluster_ok && s.node.slots_known().len() == usize::from(SLOT_COUNT));
     let agreeing = agreeing.count();
     if agreeing < total {
         return Some(format!("{agreeing} of {total} nodes say that the cluster is ok"));
@@ -52,5 +55,6 @@ fn disagreement(view: &View<'_>) -> Option<String> {
         Role::Primary { .. } => None,
     });
     let (linked, all) = replicas.fold((0, 0), |(up, all), link| (up + usize::from(link), all + 1));
-    (linked < all && view.keys() == 0).then(|| format!("{linked} of {all} replicas are linked to their primaries"))
+    (linked < all && view.keys() == 0)
+        .then(|| format!("{linked} of {all} replicas are linked to their primaries"))
 }

@@ -30,7 +30,10 @@ pub(super) fn step(view: &View<'_>) -> Verdict {
         return Verdict::Nothing;
     }
     let ids: Vec<String> = ghosts.iter().map(|id| format!("{id:?}")).collect();
-    Verdict::Act { message: format!("forgetting nodes that no pod has any more: {}", ids.join(", ")), operations }
+    Verdict::Act {
+        message: format!("forgetting nodes that no pod has any more: {}", ids.join(", ")),
+        operations,
+    }
 }
 
 fn ghosts<'a>(view: &View<'a>) -> BTreeSet<&'a NodeId> {
@@ -51,5 +54,9 @@ fn ghosts<'a>(view: &View<'a>) -> BTreeSet<&'a NodeId> {
         })
         .collect();
     let gone = |peer: &&Peer| !peer.linked && !peer.handshake && peer.slots.is_empty();
-    views_of.into_iter().filter(|(id, peers)| !followed.contains(id) && peers.iter().all(gone)).map(|(id, _)| id).collect()
+    views_of
+        .into_iter()
+        .filter(|(id, peers)| !followed.contains(id) && peers.iter().all(gone))
+        .map(|(id, _)| id)
+        .collect()
 }

@@ -15,9 +15,10 @@ pub(super) fn step(view: &View<'_>) -> Verdict {
         Role::Primary { .. } => {
             MemberLabels { shard: numbers.get(&seen.node.id).copied(), role: Some(RoleLabel::Primary) }
         }
-        Role::Replica { of, .. } => {
-            MemberLabels { shard: numbers.get(of).copied().or(seen.member.labels.shard), role: Some(RoleLabel::Replica) }
-        }
+        Role::Replica { of, .. } => MemberLabels {
+            shard: numbers.get(of).copied().or(seen.member.labels.shard),
+            role: Some(RoleLabel::Replica),
+        },
     };
     let mut operations = Vec::new();
     for seen in view.nodes.values().filter(|s| !s.member.terminating) {

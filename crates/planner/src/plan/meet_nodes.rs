@@ -77,9 +77,10 @@ fn two_worlds(view: &View<'_>) -> Option<String> {
         ));
     }
     let known = first.iter().fold(SlotSet::empty(), |all, s| all.union(&s.node.slots_known()));
-    let rival = worlds.iter().filter(|world| !holds_keys(world)).find(|world| {
-        world.iter().any(|s| !s.node.slots().intersection(&known).is_empty())
-    })?;
+    let rival = worlds
+        .iter()
+        .filter(|world| !holds_keys(world))
+        .find(|world| world.iter().any(|s| !s.node.slots().intersection(&known).is_empty()))?;
     Some(format!(
         "pods {} claim slots that belong to the cluster of pods {}, and know nothing of it: remove their volumes",
         describe(rival),
@@ -118,11 +119,14 @@ fn strangers(view: &View<'_>) -> Option<String> {
         return None;
     }
     for seen in view.nodes.values() {
-        let stranger = seen.node.peers.iter().find(|(id, peer)| {
-            !view.nodes.contains_key(id) && peer.linked && !peer.handshake
-        });
+        let stranger = seen
+            .node
+            .peers
+            .iter()
+            .find(|(id, peer)| !view.nodes.contains_key(id) && peer.linked && !peer.handshake);
         if let Some((id, peer)) = stranger {
-            let at = peer.address.as_ref().map_or_else(|| "an unknown address".to_owned(), |a| a.ip.to_string());
+            let at =
+                peer.address.as_ref().map_or_else(|| "an unknown address".to_owned(), |a| a.ip.to_string());
             return Some(format!(
                 "pod {} knows node {id} at {at}, which is alive and no pod of this cluster: its volume belongs to \
                  another cluster; remove it",

@@ -16,8 +16,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::command::{RedisCommand, Target};
-use crate::ids::{PodName, ShardNumber, Uid};
 use crate::desired::Desired;
+use crate::ids::{PodName, ShardNumber, Uid};
 use crate::manifests::Manifest;
 use crate::observed::{Observed, RoleLabel};
 
@@ -203,7 +203,9 @@ pub fn next_step(desired: &Desired, observed: &Observed, now: Timestamp) -> Plan
             Verdict::Wait(new) | Verdict::Block(new) => {
                 waiting = Some(match waiting {
                     None => (entry.name, new),
-                    Some((name, first)) => (name, Waiting { requeue: first.requeue.sooner(new.requeue), ..first }),
+                    Some((name, first)) => {
+                        (name, Waiting { requeue: first.requeue.sooner(new.requeue), ..first })
+                    }
                 });
             }
             Verdict::Nothing => {}

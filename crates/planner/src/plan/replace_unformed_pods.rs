@@ -10,7 +10,9 @@ use crate::observed::Member;
 use super::{KubeOperation, Operation, Verdict, View};
 
 pub(super) fn step(view: &View<'_>) -> Verdict {
-    let Some(set) = view.observed.stateful_set.as_ref().filter(|set| !set.terminating && !view.observed.formed) else {
+    let Some(set) =
+        view.observed.stateful_set.as_ref().filter(|set| !set.terminating && !view.observed.formed)
+    else {
         return Verdict::Nothing;
     };
     if set.in_force.as_ref().is_some_and(|made_from| *made_from != view.desired.in_force) {

@@ -97,7 +97,8 @@ impl<'a> View<'a> {
 
     /// Nodes that own slots, by their lowest slot.
     pub fn owners(&self) -> Vec<Seen<'a>> {
-        let mut owners: Vec<_> = self.nodes.values().copied().filter(|s| !s.node.slots().is_empty()).collect();
+        let mut owners: Vec<_> =
+            self.nodes.values().copied().filter(|s| !s.node.slots().is_empty()).collect();
         owners.sort_by_key(|s| s.node.slots().first());
         owners
     }
@@ -189,5 +190,8 @@ fn carried_number(observed: &Observed, primary: &NodeId) -> Option<ShardNumber> 
         }
     }
     // The lowest of the most frequent.
-    votes.into_iter().min_by_key(|(number, count)| (std::cmp::Reverse(*count), *number)).map(|(number, _)| number)
+    votes
+        .into_iter()
+        .min_by_key(|(number, count)| (std::cmp::Reverse(*count), *number))
+        .map(|(number, _)| number)
 }

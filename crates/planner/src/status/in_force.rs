@@ -1,0 +1,86 @@
+//! Conditions of the resource: which of its users and settings are in force, and what waits.
+
+use keyslot_api::conditions::Reason;
+
+use super::conditions::{Judgement, no, unknown, yes};
+use crate::desired::{Desired, Part, Problem};
+use crate::observed::Observed;
+use crate::plan::shard_numbers;
+use crate::settings::{SettingsReport, USERS_FILE, UserState};
+
+pub(super) fn update_pending(desired: &Desired, observed: &Observed) -> Judgement {
+    let mut fields = desired.pending.clone();
+    let shards = i32::try_from(shard_numbers(observed).len()).unwrap_or(i32::MAX);
+    let shards_field = "spec.shards".to_owned();
+    if observed.formed && shards > 0 && shards != desired.wanted.shards && !fields.contains(&shards_field) {
+        fields.push(shards_field);
+    }
+    if fields.is_empty() {
+        return no(Reason::UpToDate, "the whole resource is in force");
+    }
+    let message = format!("accepted, not carried out by this version of the operator: {}", fields.join(", "));
+    yes(Reason::WaitingForRoll, message)
+}
+
+pub(super) fn acl_applied(desired: &Desired, observed: &Observed, report: &SettingsReport) -> Judgement {
+    let problems: Vec<&Problem> = desired
+        .users
+        .values()
+        .filter_map(|user| match user {
+            Part::KeepLast(problem) => Some(problem),
+            Part::Wanted(_) => None,
+        })
+        .collect();
+    if let Some(first) = problems.first() {
+        return no(first.reason, problems_text(problems.iter().copied()));
+    }
+    if !observed.formed {
+        return no(Reason::Forming, "users are let in when the cluster has formed");
+    }
+    let mut pending = Vec::new();
+    for (pod, node) in report.nodes.iter().filter_map(|(pod, node)| Some((pod, node.as_ref().ok()?))) {
+        for (name, state) in &node.users {
+            match state {
+                UserState::Applied => {}
+                UserState::Pending => pending.push(format!("{name} on {pod}")),
+                UserState::Refused(words) => {
+                    return no(
+                        Reason::RuleRefused,
+                        format!("spec.users[{name}]: {pod} refuses its rules: {words}"),
+                    );
+                }
+            }
+        }
+    }
+    if !pending.is_empty() {
+        return no(Reason::AclNotApplied, format!("not in force yet: {}", pending.join(", ")));
+    }
+    if report.nodes.values().all(Result::is_err) {
+        return unknown(Reason::NodesUnreachable, "no node answers");
+    }
+    match &report.file_problem {
+        Some(problem) => no(Reason::AclNotApplied, format!("{} is not up to date: {problem}", USERS_FILE)),
+        None => yes(Reason::Applied, "all users are in force on every reachable node"),
+    }
+}
+
+pub(super) fn config_applied(observed: &Observed, report: &SettingsReport) -> Judgement {
+    if !observed.formed {
+        return no(Reason::Forming, "settings are judged when the cluster has formed");
+    }
+    let reached = report.nodes.iter().filter_map(|(pod, node)| Some((pod, node.as_ref().ok()?)));
+    let differing: Vec<String> = reached
+        .flat_map(|(pod, node)| node.config_differences.iter().map(move |d| format!("{pod}: {d}")))
+        .collect();
+    if !differing.is_empty() {
+        return no(Reason::ConfigNotApplied, differing.join("; "));
+    }
+    if report.nodes.values().all(Result::is_err) {
+        return unknown(Reason::NodesUnreachable, "no node answers");
+    }
+    yes(Reason::Applied, "the settings in force are in effect on every reachable node")
+}
+
+pub(super) fn problems_text<'a>(problems: impl Iterator<Item = &'a Problem>) -> String {
+    problems.map(|p| format!("{}: {}", p.field, p.message)).collect::<Vec<_>>().join("; ")
+}
