@@ -9,14 +9,17 @@
 
 pub mod acl;
 pub mod command;
+pub mod config;
 pub mod desired;
 pub mod ids;
 pub mod manifests;
 pub mod observed;
 pub mod plan;
+pub mod scripts;
 pub mod settings;
 pub mod slots;
 pub mod status;
+pub mod system_users;
 pub mod topology;
 
 pub use desired::{Desired, Inputs};

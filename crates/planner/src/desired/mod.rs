@@ -1,6 +1,14 @@
 //! What is wanted: the resource together with the objects it refers to, made total. Whatever part can't be used keeps
 //! what is in force and carries a [`Problem`]; nothing here fails as a whole.
 
+mod from_spec;
+mod passwords;
+pub mod quantity;
+pub(crate) mod settings;
+#[cfg(test)]
+mod tests;
+mod users;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -10,6 +18,8 @@ use secrecy::SecretString;
 
 use crate::acl::UserRules;
 use crate::ids::{ShardNumber, Uid};
+
+pub use passwords::missing_passwords;
 
 /// What the resource refers to, fetched before anything is decided.
 #[derive(Clone, Debug, Default)]
@@ -110,6 +120,8 @@ pub struct Desired {
     pub system: SystemMemory,
     /// Shard numbers that need a budget.
     pub budget_shards: BTreeSet<ShardNumber>,
+    /// Objects with names that we need and that somebody else made, as `Kind/name`: never rendered.
+    pub foreign_objects: BTreeSet<String>,
     /// Problems of parts other than users.
     pub problems: Vec<Problem>,
 }
@@ -125,9 +137,4 @@ pub enum PasswordName {
     Probe,
     /// Of a user whose `passwords` is empty.
     User(String),
-}
-
-/// The generated passwords that the system Secret lacks.
-pub fn missing_passwords(_cluster: &keyslot_api::v1alpha1::RedisCluster, _memory: &SystemMemory) -> Vec<PasswordName> {
-    Vec::new()
 }

@@ -1,14 +1,41 @@
 //! The Kubernetes objects that are made, one file per object. Pure: the same input gives the same bytes.
 
+mod acl;
+mod budget;
+mod config_map;
+mod connection;
+mod meta;
+pub mod names;
+mod pod;
+mod services;
+mod stateful_set;
+mod system_secret;
+mod user_secret;
+mod volumes;
+
+use std::collections::BTreeMap;
 use std::fmt;
 
+use k8s_openapi::ByteString;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret, Service};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
+use crate::desired::Desired;
+
+pub use acl::{baseline_users_file, users_file};
+pub use budget::budget;
+pub use config_map::config_files;
+pub use connection::connection;
+pub use services::{client_service, headless_service};
+pub use stateful_set::stateful_set;
+pub use system_secret::{FORMED, system_secret};
+pub use user_secret::user_secrets;
+
 /// One wanted object.
 #[derive(Clone, PartialEq)]
+#[allow(clippy::large_enum_variant, reason = "a handful per pass, and consumers match on plain objects")]
 pub enum Manifest {
     /// A ConfigMap.
     ConfigMap(ConfigMap),
@@ -58,26 +85,19 @@ impl fmt::Debug for Manifest {
     }
 }
 
-/// The harmless objects, in the order in which they are made: Services, budgets, the connection ConfigMap. The
-/// StatefulSet, `users.acl` and `redis.conf` are operations of steps, and the system Secret is made by whoever makes
-/// its passwords.
-pub fn base_manifests(_desired: &crate::desired::Desired) -> Vec<Manifest> {
-    Vec::new()
+/// The harmless objects, in the order in which they are made: Services, budgets, the connection ConfigMap, the Secrets
+/// of users. The StatefulSet, `users.acl` and `redis.conf` are operations of steps, and the system Secret is made by
+/// whoever makes its passwords. Objects that somebody else made are left out.
+pub fn base_manifests(desired: &Desired) -> Vec<Manifest> {
+    let mut manifests = vec![headless_service(desired), client_service(desired)];
+    manifests.extend(desired.budget_shards.iter().map(|shard| budget(desired, *shard)));
+    manifests.push(connection(desired));
+    manifests.extend(user_secrets(desired));
+    manifests.retain(|manifest| !desired.foreign_objects.contains(&format!("{manifest:?}")));
+    manifests
 }
 
-/// ConfigMap `<name>-config`. (Being written.)
-pub fn config_files(_desired: &crate::desired::Desired) -> Manifest {
-    Manifest::ConfigMap(ConfigMap::default())
-}
-/// `<name>-acl`. (Being written.)
-pub fn users_file(_desired: &crate::desired::Desired, _text: &str) -> Manifest {
-    Manifest::ConfigMap(ConfigMap::default())
-}
-/// users.acl of the system. (Being written.)
-pub fn baseline_users_file(_desired: &crate::desired::Desired) -> String {
-    String::new()
-}
-/// The StatefulSet. (Being written.)
-pub fn stateful_set(_desired: &crate::desired::Desired, _replicas: u32) -> Manifest {
-    Manifest::StatefulSet(StatefulSet::default())
+/// Text as the data of a Secret.
+fn bytes(texts: BTreeMap<String, String>) -> BTreeMap<String, ByteString> {
+    texts.into_iter().map(|(key, text)| (key, ByteString(text.into_bytes()))).collect()
 }

@@ -1,0 +1,83 @@
+//! Puts the parts together.
+
+use std::collections::BTreeSet;
+
+use keyslot_api::conditions::Reason;
+use keyslot_api::v1alpha1::{RedisCluster, RedisClusterSpec};
+
+use super::{Desired, Inputs, Problem, settings, users};
+use crate::config;
+use crate::ids::{ShardNumber, Uid};
+use crate::system_users::system_users;
+
+impl Desired {
+    /// What the resource wants. Total: whatever part of it can't be used is a [`Problem`] and keeps what is in force;
+    /// admission should have refused it, but what gets past admission must not get into a file.
+    pub fn from_spec(cluster: &RedisCluster, inputs: &Inputs) -> Self {
+        let name = cluster.metadata.name.clone().unwrap_or_default();
+        let (wanted, mut problems) = settings::usable(&cluster.spec, inputs.in_force.as_ref());
+        let in_force = in_force(&wanted, inputs);
+        let users = users::users(&name, &cluster.spec.users, inputs);
+        problems.extend(users.problems);
+        problems.extend(inputs.foreign_objects.iter().filter_map(|object| conflict(object, &users.secrets)));
+
+        Self {
+            namespace: cluster.metadata.namespace.clone().unwrap_or_default(),
+            uid: Uid::new(cluster.metadata.uid.clone().unwrap_or_default()),
+            generation: cluster.metadata.generation.unwrap_or_default(),
+            cluster_domain: inputs.cluster_domain.clone(),
+            paused: cluster.spec.paused,
+            pending: settings::differences(&in_force, &wanted),
+            node_timeout: config::node_timeout(&in_force).unwrap_or(config::DEFAULT_NODE_TIMEOUT),
+            maxmemory: config::maxmemory(&in_force),
+            system_users: system_users(&inputs.system),
+            users: users.parts,
+            user_passwords: users.passwords,
+            user_secrets: users.secrets,
+            system: inputs.system.clone(),
+            budget_shards: budget_shards(in_force.replicas_per_shard, in_force.shards, &inputs.shards_seen),
+            foreign_objects: inputs.foreign_objects.clone(),
+            problems,
+            name,
+            in_force,
+            wanted,
+        }
+    }
+
+    /// Number of pods of what is in force: `shards × (1 + replicasPerShard)`.
+    pub fn pod_count(&self) -> u32 {
+        let spec = &self.in_force;
+        let shards = u32::try_from(spec.shards).unwrap_or(0);
+        shards.saturating_mul(1 + u32::try_from(spec.replicas_per_shard).unwrap_or(0))
+    }
+}
+
+/// What the pods are made from. Once the cluster has formed, as the pods carry it, also where today it would be
+/// refused: it must compare equal with what they carry. Before, nothing is lost by replacing pods, so a corrected
+/// resource takes effect at once; only volumes stay as they were claimed.
+fn in_force(wanted: &RedisClusterSpec, inputs: &Inputs) -> RedisClusterSpec {
+    match &inputs.in_force {
+        Some(carried) if inputs.system.formed => settings::without_users(carried),
+        Some(carried) => RedisClusterSpec { storage: carried.storage.clone(), ..wanted.clone() },
+        None => wanted.clone(),
+    }
+}
+
+/// One for every shard there is or will be. Without replicas a budget would only make drains hang for ever.
+fn budget_shards(replicas: i32, shards: i32, seen: &BTreeSet<ShardNumber>) -> BTreeSet<ShardNumber> {
+    if replicas <= 0 { BTreeSet::new() } else { (0..shards).chain(seen.iter().copied()).collect() }
+}
+
+/// The Secrets of users have a message of their own.
+fn conflict(object: &str, user_secrets: &std::collections::BTreeMap<String, String>) -> Option<Problem> {
+    let is_user_secret =
+        object.strip_prefix("Secret/").is_some_and(|name| user_secrets.values().any(|s| s == name));
+    (!is_user_secret).then(|| Problem {
+        reason: Reason::ResourceConflict,
+        field: "metadata.name".to_owned(),
+        message: format!(
+            "{object} exists and was made by someone else; it is not touched: remove or rename it, or choose another \
+             name for this resource"
+        ),
+    })
+}

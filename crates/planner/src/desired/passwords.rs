@@ -1,0 +1,132 @@
+//! From references to passwords.
+
+use std::collections::BTreeSet;
+
+use keyslot_api::conditions::Reason;
+use keyslot_api::labels;
+use keyslot_api::v1alpha1::{Password, RedisCluster, SecretKeyRef, User};
+use secrecy::{ExposeSecret, SecretString};
+
+use super::{Inputs, PasswordName, Problem, SystemMemory, users};
+use crate::acl::PasswordHash;
+
+/// A server reads no longer argument from a client that has not logged in, so a longer password could never be used.
+const LONGEST_PASSWORD: usize = 16_000;
+
+/// The valid passwords of a user: hashes of all, plaintext of the first one that there is a plaintext of.
+pub(super) struct Passwords {
+    pub(super) hashes: BTreeSet<PasswordHash>,
+    pub(super) plaintext: Option<SecretString>,
+}
+
+/// Resolves all passwords of a user. One that can't be used makes the whole user keep what it has: with the others
+/// alone, a password that clients use would end.
+pub(super) fn resolve(user: &User, inputs: &Inputs) -> Result<Passwords, Problem> {
+    let mut found = Passwords { hashes: BTreeSet::new(), plaintext: None };
+    if user.passwords.is_empty() {
+        let generated = inputs.system.user_passwords.get(&user.name).ok_or_else(|| Problem {
+            reason: Reason::AclNotApplied,
+            field: format!("spec.users[{}].passwords", user.name),
+            message: format!("the password of user {} has not been generated yet", user.name),
+        })?;
+        found.hashes.insert(PasswordHash::of(generated));
+        found.plaintext = Some(generated.clone());
+    }
+    for (index, password) in user.passwords.iter().enumerate() {
+        let field = format!("spec.users[{}].passwords[{index}]", user.name);
+        match password {
+            Password { secret_key_ref: Some(reference), sha256: None } => {
+                let plaintext = referenced(user, reference, &format!("{field}.secretKeyRef"), inputs)?;
+                found.hashes.insert(PasswordHash::of(&plaintext));
+                found.plaintext.get_or_insert(plaintext);
+            }
+            Password { secret_key_ref: None, sha256: Some(hash) } => {
+                found.hashes.insert(PasswordHash::parse(hash).map_err(|_| Problem {
+                    reason: Reason::RuleRefused,
+                    field: format!("{field}.sha256"),
+                    message: format!("of user {} is not 64 lower case hexadecimal digits", user.name),
+                })?);
+            }
+            _ => {
+                return Err(Problem {
+                    reason: Reason::RuleRefused,
+                    field,
+                    message: format!(
+                        "of user {} must have exactly one of secretKeyRef and sha256",
+                        user.name
+                    ),
+                });
+            }
+        }
+    }
+    Ok(found)
+}
+
+fn referenced(user: &User, at: &SecretKeyRef, field: &str, inputs: &Inputs) -> Result<SecretString, Problem> {
+    let SecretKeyRef { name, key } = at;
+    let user = &user.name;
+    let problem = |reason, message: String| Problem { reason, field: field.to_owned(), message };
+    let secret = inputs.password_secrets.get(name).ok_or_else(|| {
+        problem(
+            Reason::SecretNotFound,
+            format!("Secret {name}, password of user {user}, does not exist: create it"),
+        )
+    })?;
+    if !secret.allowed {
+        let consent = format!("{}={}", labels::USER_PASSWORD, labels::USER_PASSWORD_CONSENT);
+        return Err(problem(
+            Reason::SecretNotAllowed,
+            format!(
+                "Secret {name}, password of user {user}, lacks its owner's consent: kubectl label secret {name} {consent}"
+            ),
+        ));
+    }
+    let value = secret.values.get(key).ok_or_else(|| {
+        problem(
+            Reason::SecretKeyMissing,
+            format!("Secret {name}, password of user {user}, has no text under the key {key}: add it"),
+        )
+    })?;
+    let unusable = |what: &str| {
+        problem(Reason::SecretEmpty, format!("key {key} of Secret {name}, password of user {user}, {what}"))
+    };
+    let text = without_line_break(value.expose_secret());
+    if text.is_empty() {
+        return Err(unusable("is empty: store a password there"));
+    }
+    if text.len() > LONGEST_PASSWORD {
+        return Err(unusable(
+            "is longer than 16000 bytes, which no server takes at login: store a shorter one",
+        ));
+    }
+    if text.chars().any(char::is_control) {
+        return Err(unusable("has control characters (more than one line?): store one line of text"));
+    }
+    Ok(SecretString::from(text))
+}
+
+/// One line break at the end is not part of a password: editors and `echo` put it there, and nobody can type it. There
+/// is no least length: whoever moves here brings the passwords that clients have, and the Secret's owner answers for
+/// them.
+fn without_line_break(value: &str) -> &str {
+    value.strip_suffix("\r\n").or_else(|| value.strip_suffix('\n')).unwrap_or(value)
+}
+
+/// The generated passwords that the system Secret lacks.
+pub fn missing_passwords(cluster: &RedisCluster, memory: &SystemMemory) -> Vec<PasswordName> {
+    let system = [
+        (memory.operator_password.is_none(), PasswordName::Operator),
+        (memory.replication_password.is_none(), PasswordName::Replication),
+        (memory.probe_password.is_none(), PasswordName::Probe),
+    ];
+    let users: BTreeSet<&str> = cluster
+        .spec
+        .users
+        .iter()
+        .filter(|user| user.passwords.is_empty() && users::name_problem(&user.name).is_none())
+        .map(|user| user.name.as_str())
+        .filter(|name| !memory.user_passwords.contains_key(*name))
+        .collect();
+    let system = system.into_iter().filter(|(missing, _)| *missing).map(|(_, name)| name);
+    system.chain(users.into_iter().map(|name| PasswordName::User(name.to_owned()))).collect()
+}

@@ -1,0 +1,111 @@
+//! Keyslot's own users, each with the least rules that its work needs.
+//!
+//! Their rules stand in `users.acl` before any server was asked, and a server refuses to start on a rule that it does
+//! not know. So every rule here is known to **every** supported version (Redis 7.0 to 8.6, Valkey 7.2 to 9.1), and a
+//! rule that only newer versions know can't be added here.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use secrecy::SecretString;
+
+use crate::acl::{AclToken, PasswordHash, UserRules};
+use crate::desired::SystemMemory;
+
+/// Prefix of the names that no user of the resource may have.
+pub const RESERVED_PREFIX: &str = "keyslot-";
+/// The operator logs in as this user.
+pub const OPERATOR: &str = "keyslot-operator";
+/// Replicas log in to their primary as this user.
+pub const REPLICATION: &str = "keyslot-replication";
+/// The probes of the pod log in as this user.
+pub const PROBE: &str = "keyslot-probe";
+
+/// Subcommands one by one: `+cluster` would also grant RESET, FLUSHSLOTS and whatever later versions bring. Keys,
+/// channels and data commands: none. A trial of rules by ACL SETUSER on a scratch user needs no more than this.
+const OPERATOR_RULES: &[&str] = &[
+    "-@all",
+    "+ping",
+    "+hello",
+    "+info",
+    "+role",
+    "+dbsize",
+    "+wait",
+    "+cluster|info",
+    "+cluster|myid",
+    "+cluster|nodes",
+    "+cluster|meet",
+    "+cluster|addslotsrange",
+    "+cluster|replicate",
+    "+cluster|forget",
+    "+cluster|set-config-epoch",
+    "+acl|list",
+    "+acl|users",
+    "+acl|getuser",
+    "+acl|setuser",
+    "+acl|deluser",
+    "+acl|dryrun",
+    "+acl|log",
+    "+acl|whoami",
+    "+config|get",
+    "+config|set",
+    "+client|id",
+    "+client|list",
+    "+client|kill",
+    "+client|setname",
+];
+
+/// SYNC grants nothing that PSYNC does not; Valkey's dual-channel replication can't do without.
+const REPLICATION_RULES: &[&str] = &["-@all", "+ping", "+replconf", "+psync", "+sync"];
+
+/// What `ready.sh` asks.
+const PROBE_RULES: &[&str] = &["-@all", "+ping", "+info"];
+
+/// The system's users with the passwords that `memory` has. One whose password is not there can't log in.
+pub fn system_users(memory: &SystemMemory) -> BTreeMap<String, UserRules> {
+    [
+        (OPERATOR, OPERATOR_RULES, &memory.operator_password),
+        (PROBE, PROBE_RULES, &memory.probe_password),
+        (REPLICATION, REPLICATION_RULES, &memory.replication_password),
+    ]
+    .into_iter()
+    .map(|(name, rules, password)| (name.to_owned(), system_user(rules, password.as_ref())))
+    .collect()
+}
+
+fn system_user(rules: &[&str], password: Option<&SecretString>) -> UserRules {
+    UserRules {
+        enabled: true,
+        passwords: password.map(PasswordHash::of).into_iter().collect(),
+        rules: rules.iter().filter_map(|rule| AclToken::parse(rule).ok()).collect(),
+        selectors: Vec::new(),
+    }
+}
+
+/// The user `default` switched off: a file without a line for it would give everybody everything.
+pub fn default_off() -> UserRules {
+    UserRules { enabled: false, passwords: BTreeSet::new(), rules: Vec::new(), selectors: Vec::new() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_rule_of_a_system_user_is_a_token() {
+        let users = system_users(&SystemMemory::default());
+        for (name, rules) in
+            [(OPERATOR, OPERATOR_RULES), (PROBE, PROBE_RULES), (REPLICATION, REPLICATION_RULES)]
+        {
+            let parsed: Vec<&str> = users[name].rules.iter().map(AclToken::as_str).collect();
+            assert_eq!(parsed, rules, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_system_user_without_password_can_not_log_in() {
+        for (name, user) in system_users(&SystemMemory::default()) {
+            assert!(user.passwords.is_empty(), "{name}");
+            assert!(!user.file_line(&name).contains("nopass"), "{name}");
+        }
+    }
+}
