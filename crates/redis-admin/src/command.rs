@@ -1,0 +1,105 @@
+//! Commands to arguments. No argument can carry a plaintext password: a [`RedisCommand`] has no place for one.
+
+use std::time::Duration;
+
+use keyslot_planner::acl::AclToken;
+use keyslot_planner::command::{BUS_PORT, REDIS_PORT, RedisCommand};
+
+use crate::reply::Arguments;
+
+/// What is sent to the server.
+pub fn arguments(command: &RedisCommand) -> Arguments {
+    match command {
+        RedisCommand::SetConfigEpoch(epoch) => cluster(["SET-CONFIG-EPOCH".to_owned(), epoch.to_string()]),
+        RedisCommand::AddSlots(slots) => {
+            let bounds =
+                slots.ranges().iter().flat_map(|(first, last)| [first.to_string(), last.to_string()]);
+            cluster(["ADDSLOTSRANGE".to_owned()]).with(bounds)
+        }
+        RedisCommand::Meet { ip, node: _ } => {
+            cluster(["MEET".to_owned(), ip.to_string(), REDIS_PORT.to_string(), BUS_PORT.to_string()])
+        }
+        RedisCommand::Replicate(primary) => cluster(["REPLICATE", primary.as_str()]),
+        RedisCommand::Forget(node) => cluster(["FORGET", node.as_str()]),
+        RedisCommand::SetConfig(settings) => Arguments::new(["CONFIG", "SET"])
+            .with(settings.iter().flat_map(|(name, value)| [name.as_str(), value.as_str()])),
+        RedisCommand::SetUser { name, tokens } => set_user(name, tokens),
+        RedisCommand::DeleteUser(name) => delete_user(name),
+    }
+}
+
+/// How long the answer is waited for. All of these are answered from memory, but they may wait for `nodes.conf` to be
+/// written (the CLUSTER ones) or for memory to be freed (`CONFIG SET maxmemory`, cutting users' connections). Shorter
+/// than any sensible margin of the leader's lease, so that no command of a stale leader is under way for long.
+pub const fn time_limit(command: &RedisCommand) -> Duration {
+    match command {
+        RedisCommand::SetConfigEpoch(_)
+        | RedisCommand::AddSlots(_)
+        | RedisCommand::Meet { .. }
+        | RedisCommand::Replicate(_)
+        | RedisCommand::Forget(_) => Duration::from_secs(3),
+        RedisCommand::SetConfig(_) | RedisCommand::SetUser { .. } | RedisCommand::DeleteUser(_) => {
+            Duration::from_secs(5)
+        }
+    }
+}
+
+/// `ACL SETUSER`.
+pub(crate) fn set_user(name: &str, tokens: &[AclToken]) -> Arguments {
+    Arguments::new(["ACL", "SETUSER", name]).with(tokens.iter().map(AclToken::as_str))
+}
+
+/// `ACL DELUSER`.
+pub(crate) fn delete_user(name: &str) -> Arguments {
+    Arguments::new(["ACL", "DELUSER", name])
+}
+
+/// `CLUSTER …`.
+pub(crate) fn cluster<W: Into<Vec<u8>>>(words: impl IntoIterator<Item = W>) -> Arguments {
+    Arguments::new(["CLUSTER"]).with(words)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use keyslot_planner::slots::SlotSet;
+
+    fn said(command: &RedisCommand) -> String {
+        let words: Vec<_> =
+            arguments(command).words().map(|word| String::from_utf8_lossy(word).into_owned()).collect();
+        words.join(" ")
+    }
+
+    #[test]
+    fn every_command_is_said_as_the_servers_expect_it() {
+        let id = "07c37dfeb235213a872192d90877d0cd55635b91";
+        let node: keyslot_planner::ids::NodeId = id.parse().unwrap();
+        let meet = |ip: &str| RedisCommand::Meet { ip: ip.parse().unwrap(), node: node.clone() };
+        let tokens =
+            ["reset", "on", "~app:*", "+@read"].map(|token| AclToken::parse(token).unwrap()).to_vec();
+        let settings = vec![("maxmemory".into(), "1048576".into()), ("save".into(), "900 1".into())];
+        let slots = SlotSet::range(0, 4).union(&SlotSet::range(9, 9));
+        for (command, expected) in [
+            (RedisCommand::SetConfigEpoch(3), "CLUSTER SET-CONFIG-EPOCH 3".to_owned()),
+            (RedisCommand::AddSlots(slots), "CLUSTER ADDSLOTSRANGE 0 4 9 9".to_owned()),
+            (meet("10.0.0.7"), "CLUSTER MEET 10.0.0.7 6379 16379".to_owned()),
+            (meet("fd00::7"), "CLUSTER MEET fd00::7 6379 16379".to_owned()),
+            (RedisCommand::Replicate(node.clone()), format!("CLUSTER REPLICATE {id}")),
+            (RedisCommand::Forget(node.clone()), format!("CLUSTER FORGET {id}")),
+            (RedisCommand::SetConfig(settings), "CONFIG SET maxmemory 1048576 save 900 1".to_owned()),
+            (
+                RedisCommand::SetUser { name: "app".into(), tokens },
+                "ACL SETUSER app reset on ~app:* +@read".to_owned(),
+            ),
+            (RedisCommand::DeleteUser("app".into()), "ACL DELUSER app".to_owned()),
+        ] {
+            assert_eq!(said(&command), expected);
+        }
+    }
+
+    #[test]
+    fn an_argument_with_spaces_stays_one_argument() {
+        let command = RedisCommand::SetConfig(vec![("save".into(), "900 1".into())]);
+        assert_eq!(arguments(&command).words().count(), 4);
+    }
+}
