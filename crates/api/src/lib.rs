@@ -6,5 +6,8 @@
 #![deny(missing_docs)]
 
 pub mod conditions;
+mod crd;
 pub mod labels;
 pub mod v1alpha1;
+
+pub use crd::crd;

@@ -5,22 +5,32 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::rules;
+
 /// Persistent storage of each pod.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct Storage {
-    /// Size of each pod's volume.
+    /// Size of each pod's volume. An append-only file needs room for its rewrite: plan twice the
+    /// memory limit. Limits: at least 32Mi; may grow where the `StorageClass` allows expansion, never
+    /// shrink. Change: live.
     pub size: Quantity,
 
-    /// `StorageClass` of the volumes; absent means the cluster's default class.
+    /// `StorageClass` of the volumes. Default: the Kubernetes cluster's default class. Change:
+    /// immutable.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = rules::DNS_SUBDOMAIN)]
     pub storage_class_name: Option<String>,
 
-    /// How the server writes its data to the volume.
+    /// How the server writes its data to the volume. `AOF` appends every write to a file, flushed
+    /// every second unless `config.appendfsync` says otherwise; `RDB` writes snapshots at the times
+    /// of `config.save`, and loses what came after the last one when a whole shard dies. Default:
+    /// AOF. Change: live.
     #[serde(default)]
     pub persistence: Persistence,
 
-    /// What happens to volumes that are no longer used.
+    /// What happens to volumes that are no longer used. Default: they are kept. Change: live.
     #[serde(default)]
     pub retention_policy: RetentionPolicy,
 }
@@ -41,11 +51,14 @@ pub enum Persistence {
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct RetentionPolicy {
-    /// Volumes of a deleted `RedisCluster`.
+    /// Volumes of a deleted `RedisCluster`. `Retain` keeps them: a new `RedisCluster` of the same
+    /// name takes the data over. `Delete` removes them with their data. Default: Retain. Change:
+    /// live.
     #[serde(default)]
     pub on_delete: Retention,
 
-    /// Volumes of pods that scaling in removed.
+    /// Volumes of pods that scaling in removed; their data is in the other shards by then. `Retain`
+    /// or `Delete`. Default: Retain. Change: live.
     #[serde(default)]
     pub on_scale_in: Retention,
 }

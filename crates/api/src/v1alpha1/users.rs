@@ -3,54 +3,83 @@
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
+use super::{rules, schema};
+
 /// One ACL user.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct User {
-    /// Name that clients give to AUTH.
+    /// Name that clients give to AUTH. `default` is the user of clients that give none. Limits: 63
+    /// lower case letters, digits, `.`, `_` and `-`, starting and ending with a letter or digit; not
+    /// starting with `keyslot-`.
+    #[schemars(length(min = 1, max = 63))]
+    #[x_kube(validation = rules::USER_NAME, validation = rules::USER_NAME_FREE)]
     pub name: String,
 
-    /// Whether clients can log in as this user.
+    /// Whether clients can log in as this user. `false` also ends open connections. Default: true.
+    /// Change: live.
     #[serde(default = "default_enabled")]
     pub enabled: bool,
 
-    /// Redis ACL rules, one per entry, in Redis' own syntax and order.
+    /// Redis ACL rules, one per entry, in Redis' own syntax and order: keys (`~app:*`, `%R~app:*`),
+    /// channels (`&app:*`), commands and categories (`+get`, `-config|set`, `+@read`, `-@dangerous`).
+    /// A user starts with no permission at all. A rule that a server refuses is named by the
+    /// condition `AclApplied`. Default: none. Limits: 128 rules of at most 256 printable ASCII
+    /// characters without spaces, quotes and parentheses; no on, off, passwords and reset..., which
+    /// have fields of their own. Change: live.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "schema::acl_rules")]
     pub rules: Vec<String>,
 
-    /// Further, independent sets of rules.
+    /// Further, independent sets of rules (Redis' selectors): a command is allowed when `rules` or
+    /// one selector allow it as a whole. Default: none. Limits: 16. Change: live.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
     pub selectors: Vec<Selector>,
 
-    /// Valid passwords; none means that one is generated.
+    /// Valid passwords; all entries are valid at the same time. A removed entry ends at once.
+    /// Default: one password is generated and kept in the user's Secret. Limits: 8. Change: live.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
     pub passwords: Vec<Password>,
 
-    /// Name of the Secret that applications read.
+    /// Name of the Secret that Keyslot makes for applications: username, password, host, port, uri.
+    /// There is none when all passwords are hashes. Default: `<cluster>-user-<name>`, with `_` as
+    /// `-`. Limits: a valid object name, different for each user, not ending in -system or -acl.
+    /// Change: live.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = rules::DNS_SUBDOMAIN, validation = rules::USER_SECRET_FREE)]
     pub secret_name: Option<String>,
 }
 
-/// A further set of rules of one user: a command is allowed when the user's rules or one selector allow
-/// it as a whole.
+/// A further set of rules of one user.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct Selector {
-    /// Redis ACL rules, one per entry, without the parentheses.
+    /// Redis ACL rules as in `users[].rules`, one per entry, without the parentheses. Limits: 16
+    /// rules of at most 256 characters. Change: live.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "schema::selector_rules")]
     pub rules: Vec<String>,
 }
 
 /// One password: exactly one of its fields is set.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[x_kube(validation = rules::ONE_PASSWORD_SOURCE)]
 #[serde(rename_all = "camelCase")]
 pub struct Password {
-    /// Key of a Secret that holds the password.
+    /// Key of a Secret in this namespace that holds the password. The Secret must have the label
+    /// `keyslot.dev/user-password: "true"`, by which its owner allows the use. One line break at the
+    /// end of the value is not part of the password. Change: live.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_key_ref: Option<SecretKeyRef>,
 
-    /// SHA-256 of the password, 64 lower-case hexadecimal digits.
+    /// SHA-256 of the password, as 64 lower case hexadecimal digits: `printf %s 'the password' |
+    /// sha256sum`. Change: live.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 128))]
+    #[x_kube(validation = rules::PASSWORD_HASH)]
     pub sha256: Option<String>,
 }
 
@@ -59,9 +88,13 @@ pub struct Password {
 #[serde(rename_all = "camelCase")]
 pub struct SecretKeyRef {
     /// Name of the Secret.
+    #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = rules::DNS_SUBDOMAIN)]
     pub name: String,
 
-    /// Key in the Secret's data.
+    /// Key in the Secret's data, such as `password`.
+    #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = rules::SECRET_KEY)]
     pub key: String,
 }
 

@@ -1,0 +1,45 @@
+//! The `CustomResourceDefinition` as it is published in `crds/`.
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
+    CustomResourceDefinition, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
+};
+use kube::CustomResourceExt;
+
+use crate::v1alpha1::RedisCluster;
+
+/// The definition of `RedisCluster`.
+///
+/// Differs from `RedisCluster::crd()` in two points: no field is nullable, so the API server drops a
+/// field that is null before any rule reads it; and descriptions have no line breaks inside sentences.
+pub fn crd() -> CustomResourceDefinition {
+    let mut crd = RedisCluster::crd();
+    for version in &mut crd.spec.versions {
+        if let Some(schema) = version.schema.as_mut().and_then(|schema| schema.open_api_v3_schema.as_mut()) {
+            tidy(schema);
+        }
+    }
+    crd
+}
+
+fn tidy(schema: &mut JSONSchemaProps) {
+    schema.nullable = None;
+    schema.description = schema.description.as_deref().map(join_lines);
+    for property in schema.properties.iter_mut().flat_map(|properties| properties.values_mut()) {
+        tidy(property);
+    }
+    match &mut schema.items {
+        Some(JSONSchemaPropsOrArray::Schema(items)) => tidy(items),
+        Some(JSONSchemaPropsOrArray::Schemas(items)) => items.iter_mut().for_each(tidy),
+        None => {}
+    }
+    if let Some(JSONSchemaPropsOrBool::Schema(values)) = &mut schema.additional_properties {
+        tidy(values);
+    }
+}
+
+/// Joins the lines of each paragraph; paragraphs stay apart.
+fn join_lines(text: &str) -> String {
+    let paragraphs =
+        text.split("\n\n").map(|paragraph| paragraph.split_whitespace().collect::<Vec<_>>().join(" "));
+    paragraphs.collect::<Vec<_>>().join("\n\n")
+}
