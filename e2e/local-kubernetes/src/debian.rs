@@ -31,8 +31,8 @@ const FOR_CLUSTER: [Need; 14] = [
     need("setsid", "util-linux"),
     need("losetup", "mount"),
     need("mount", "mount"),
-    need("mkfs.ext4", "e2fsprogs"),
-    need("resize2fs", "e2fsprogs"),
+    need("mkfs.xfs", "xfsprogs"),
+    need("xfs_growfs", "xfsprogs"),
     need("gcc", "gcc"),
 ];
 

@@ -71,11 +71,11 @@ pub fn running(state: &State, node: Node) -> Option<Process> {
     processes::alive(state, &process_name(node))
 }
 
-/// Runs a program of the machine on the node: in its view of the file system.
+/// Runs a program of the machine on the node: in its view of the file system and of processes.
 pub fn on(state: &State, node: Node, program: &str) -> Result<Command> {
     let first = running(state, node).with_context(|| format!("{} has no power", node.name()))?;
     let mut command = crate::command::command("nsenter");
-    command.arg("--target").arg(first.pid.to_string()).arg("--mount");
+    command.arg("--target").arg(first.pid.to_string()).args(["--mount", "--pid"]);
     command.arg(find(program).with_context(|| format!("{program} is missing"))?);
     Ok(command)
 }
