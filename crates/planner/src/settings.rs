@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::acl::{AclToken, LiveUser, UserRules};
 use crate::command::RedisCommand;
+use crate::config::USERS_FILE;
 use crate::desired::{Desired, Part};
 use crate::ids::PodName;
 use crate::manifests;
@@ -16,9 +17,6 @@ use crate::plan::KubeOperation;
 
 /// Prefix of the disabled users on which rules are tried; they exist only during a trial.
 pub const SCRATCH_PREFIX: &str = "keyslot-scratch-";
-
-/// The file with the users, in `<name>-acl`.
-pub const USERS_FILE: &str = "users.acl";
 
 const NODE_TIMEOUT: &str = "cluster-node-timeout";
 const MAXMEMORY: &str = "maxmemory";
@@ -83,8 +81,10 @@ pub fn settings_for(desired: &Desired, node: &NodeSettings, let_in: bool) -> Vec
         }
         commands.extend(strangers(desired, node).map(RedisCommand::DeleteUser));
     }
-    let differences: Vec<(String, String)> =
-        wanted_config(desired, let_in).into_iter().filter(|(name, value)| node.config.get(name) != Some(value)).collect();
+    let differences: Vec<(String, String)> = wanted_config(desired, let_in)
+        .into_iter()
+        .filter(|(name, value)| node.config.get(name) != Some(value))
+        .collect();
     if !differences.is_empty() {
         commands.push(RedisCommand::SetConfig(differences));
     }
@@ -93,7 +93,8 @@ pub fn settings_for(desired: &Desired, node: &NodeSettings, let_in: bool) -> Vec
 
 /// What a node has in force, judged from an observation made after its commands.
 pub fn node_report(desired: &Desired, node: &NodeSettings, let_in: bool) -> NodeReport {
-    let users = wanted_users(desired).map(|(name, rules)| (name.to_owned(), state(node, name, rules))).collect();
+    let users =
+        wanted_users(desired).map(|(name, rules)| (name.to_owned(), state(node, name, rules))).collect();
     let difference = |(name, wanted): (String, String)| {
         let has = node.config.get(&name).map_or("nothing", String::as_str);
         (has != wanted).then(|| format!("{name}: has {has}, wants {wanted}"))
@@ -104,7 +105,12 @@ pub fn node_report(desired: &Desired, node: &NodeSettings, let_in: bool) -> Node
 
 /// The operation that brings `users.acl` up to date, if it is not. Only lines that a node of every running version has
 /// accepted get in; for others the line that the file has stays.
-pub fn users_file(desired: &Desired, file: &FilesSeen, nodes: &[NodeSettings], let_in: bool) -> Option<KubeOperation> {
+pub fn users_file(
+    desired: &Desired,
+    file: &FilesSeen,
+    nodes: &[NodeSettings],
+    let_in: bool,
+) -> Option<KubeOperation> {
     if !let_in || nodes.is_empty() {
         return None;
     }
@@ -186,7 +192,8 @@ fn wanted_users(desired: &Desired) -> impl Iterator<Item = (&str, &UserRules)> {
 
 /// Users that nobody wants: removed from the resource, or made by hand.
 fn strangers<'a>(desired: &'a Desired, node: &'a NodeSettings) -> impl Iterator<Item = String> + 'a {
-    let known = |name: &&String| desired.users.contains_key(*name) || desired.system_users.contains_key(*name);
+    let known =
+        |name: &&String| desired.users.contains_key(*name) || desired.system_users.contains_key(*name);
     node.users.keys().filter(move |name| !known(name) && name.as_str() != "default").cloned()
 }
 

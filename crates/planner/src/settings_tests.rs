@@ -1,1 +1,173 @@
 //! Tables on the settings of one node.
+
+use std::collections::BTreeMap;
+
+use keyslot_api::v1alpha1::RedisCluster;
+use serde_json::json;
+
+use super::*;
+use crate::Inputs;
+use crate::acl::{PasswordHash, Permissions};
+use crate::desired::SystemMemory;
+use crate::observed::EngineKind;
+
+fn desired(users: &serde_json::Value) -> Desired {
+    let cluster: RedisCluster = serde_json::from_value(json!({
+        "apiVersion": "keyslot.dev/v1alpha1", "kind": "RedisCluster",
+        "metadata": {"name": "demo", "namespace": "shop", "uid": "1"},
+        "spec": {"image": "redis:8.0", "users": users,
+                 "resources": {"limits": {"memory": "100Mi"}}, "maxMemoryPercent": 50},
+    }))
+    .unwrap();
+    let system = SystemMemory {
+        operator_password: Some("o".into()),
+        replication_password: Some("r".into()),
+        probe_password: Some("p".into()),
+        formed: true,
+        ..SystemMemory::default()
+    };
+    Desired::from_spec(&cluster, &Inputs { system, ..Inputs::default() })
+}
+
+fn worker(rule: &str) -> serde_json::Value {
+    let hash = PasswordHash::of(&"long-enough-for-anybody".into());
+    json!([{"name": "worker", "rules": ["~app:*", rule], "passwords": [{"sha256": hash.as_str()}]}])
+}
+
+/// A server whose normal form of a rule list is that list, and which refuses rules that contain `nosuch`.
+fn node(desired: &Desired, version: &str) -> NodeSettings {
+    let trials = trials(desired)
+        .into_iter()
+        .map(|(name, tokens)| {
+            let text: Vec<&str> = tokens.iter().map(AclToken::as_str).collect();
+            let text = text.join(" ");
+            let words = "Error in ACL SETUSER modifier '+nosuch': Unknown command";
+            (name, if text.contains("nosuch") { Err(words.to_owned()) } else { Ok(live(&text)) })
+        })
+        .collect();
+    NodeSettings {
+        id: "0".repeat(40).parse().unwrap(),
+        engine: Engine { kind: EngineKind::Redis, version: version.to_owned() },
+        users: BTreeMap::new(),
+        trials,
+        config: BTreeMap::new(),
+    }
+}
+
+fn live(commands: &str) -> LiveUser {
+    let root = Permissions { commands: commands.to_owned(), ..Permissions::default() };
+    LiveUser { permissions: vec![root], ..LiveUser::default() }
+}
+
+/// What the node has after the commands were carried out.
+fn obeyed(desired: &Desired, mut node: NodeSettings, commands: &[RedisCommand]) -> NodeSettings {
+    for command in commands {
+        match command {
+            RedisCommand::SetUser { name, .. } => {
+                let rules = desired.system_users.get(name).cloned().or_else(|| match desired.users.get(name) {
+                    Some(Part::Wanted(rules)) => Some(rules.clone()),
+                    _ => None,
+                });
+                let (rules, normal) = (rules.unwrap(), node.trials[name].clone().unwrap());
+                let user = LiveUser { enabled: rules.enabled, passwords: rules.passwords, ..normal };
+                node.users.insert(name.clone(), user);
+            }
+            RedisCommand::DeleteUser(name) => drop(node.users.remove(name)),
+            RedisCommand::SetConfig(pairs) => node.config.extend(pairs.iter().cloned()),
+            other => panic!("settings sent {other:?}"),
+        }
+    }
+    node
+}
+
+#[test]
+fn what_is_sent_settles_a_node_and_nothing_is_sent_again() {
+    let desired = desired(&worker("+get"));
+    let first = node(&desired, "7.0.15");
+    let commands = settings_for(&desired, &first, true);
+    let after = obeyed(&desired, first, &commands);
+    assert_eq!(settings_for(&desired, &after, true), vec![]);
+    let report = node_report(&desired, &after, true);
+    assert!(report.users.values().all(|state| *state == UserState::Applied), "{report:?}");
+    assert!(report.config_differences.is_empty(), "{report:?}");
+    assert_eq!(after.config["maxmemory"], (50 * 1024 * 1024).to_string());
+    assert!(!after.users["default"].enabled);
+}
+
+#[test]
+fn until_the_cluster_has_formed_only_the_system_is_looked_after() {
+    let desired = desired(&worker("+get"));
+    let mut seen = node(&desired, "7.0.15");
+    seen.users.insert("stranger".to_owned(), live("+@all"));
+    for command in settings_for(&desired, &seen, false) {
+        match command {
+            RedisCommand::SetUser { name, .. } => assert!(name.starts_with("keyslot-"), "{name}"),
+            RedisCommand::SetConfig(pairs) => assert!(pairs.iter().all(|(name, _)| name == "maxmemory"), "{pairs:?}"),
+            other => panic!("sent {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_refused_rule_leaves_its_user_as_it_was_and_the_others_go_on() {
+    let mut users = worker("+nosuch");
+    users.as_array_mut().unwrap().push(json!({"name": "other", "rules": ["~*", "+get"]}));
+    let desired = desired(&users);
+    // `other` has no generated password yet, which is a problem of its own; `default` stands for the users that go on.
+    let seen = node(&desired, "7.0.15");
+    let commands = settings_for(&desired, &seen, true);
+    let set = |user: &str| commands.iter().any(|c| matches!(c, RedisCommand::SetUser { name, .. } if name == user));
+    assert!(!set("worker") && set("default"), "{commands:?}");
+    let UserState::Refused(words) = &node_report(&desired, &seen, true).users["worker"] else { panic!() };
+    assert!(words.contains("+nosuch"));
+}
+
+#[test]
+fn drift_made_by_hand_is_undone() {
+    let desired = desired(&worker("+get"));
+    let first = node(&desired, "7.0.15");
+    let settled = obeyed(&desired, first.clone(), &settings_for(&desired, &first, true));
+    let cases: [(&str, fn(&mut NodeSettings)); 5] = [
+        ("stranger", |n| drop(n.users.insert("stranger".to_owned(), live("+@all")))),
+        ("nopass", |n| n.users.get_mut("worker").unwrap().nopass = true),
+        ("off", |n| n.users.get_mut("worker").unwrap().enabled = false),
+        ("password", |n| n.users.get_mut("worker").unwrap().passwords.extend([PasswordHash::of(&"x".into())])),
+        ("rules", |n| n.users.get_mut("worker").unwrap().permissions[0].commands.push_str(" +set")),
+    ];
+    for (what, change) in cases {
+        let mut drifted = settled.clone();
+        change(&mut drifted);
+        let commands = settings_for(&desired, &drifted, true);
+        assert_eq!(commands.len(), 1, "{what}: {commands:?}");
+        assert_eq!(obeyed(&desired, drifted, &commands), settled, "{what}");
+    }
+}
+
+fn file(text: &str) -> FilesSeen {
+    FilesSeen { uid: crate::ids::Uid::new("u"), files: [(USERS_FILE.to_owned(), text.to_owned())].into() }
+}
+
+#[test]
+fn only_lines_that_every_running_version_accepts_reach_the_file() {
+    let wanted = desired(&worker("+nosuch"));
+    let mut newer = node(&wanted, "9.0.0");
+    newer.trials.insert("worker".to_owned(), Ok(live("+nosuch")));
+    let older = node(&wanted, "7.0.15");
+    let text = |nodes: &[NodeSettings], present: &str| users_text(&wanted, present, nodes);
+    assert!(text(std::slice::from_ref(&newer), "").contains("user worker"), "the only version accepts it");
+    assert!(!text(&[newer.clone(), older.clone()], "").contains("user worker"), "one of two versions refuses it");
+    let kept = text(&[newer, older], "user worker on ~old:* +get\n");
+    assert!(kept.contains("user worker on ~old:* +get"), "what was accepted before stays: {kept}");
+}
+
+#[test]
+fn the_file_begins_with_default_and_settles() {
+    let desired = desired(&worker("+get"));
+    let nodes = [node(&desired, "7.0.15")];
+    let text = users_text(&desired, "", &nodes);
+    assert!(text.starts_with("user default off"), "{text}");
+    assert_eq!(text.lines().filter(|line| line.starts_with("user ")).count(), 5, "{text}");
+    assert_eq!(users_file(&desired, &file(&text), &nodes, true), None);
+    assert!(users_file(&desired, &file(""), &nodes, true).is_some());
+    assert_eq!(users_file(&desired, &file(""), &nodes, false), None, "nobody is let in before the cluster has formed");
+}

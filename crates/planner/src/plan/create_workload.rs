@@ -7,10 +7,13 @@
 use crate::manifests::{self, Manifest};
 use crate::observed::FilesSeen;
 
-use super::{KubeOperation, Operation, Verdict, View, wait};
+use super::{KubeOperation, Operation, Verdict, View, block, wait};
 
 pub(super) fn step(view: &View<'_>) -> Verdict {
     let desired = view.desired;
+    if let Some(object) = foreign_part(view) {
+        return block(format!("{object} was made by someone else and is in the way: remove or rename it"));
+    }
     let mut operations = Vec::new();
     let files = manifests::config_files(desired);
     match &view.observed.config {
@@ -44,6 +47,16 @@ pub(super) fn step(view: &View<'_>) -> Verdict {
         return Verdict::Nothing;
     }
     Verdict::Act { message, operations: operations.into_iter().map(Operation::Kube).collect() }
+}
+
+/// An object that pods need and that is not ours. A running cluster goes on without touching it.
+fn foreign_part<'a>(view: &View<'a>) -> Option<&'a str> {
+    let desired = view.desired;
+    let user_secret = |object: &str| {
+        object.strip_prefix("Secret/").is_some_and(|name| desired.user_secrets.values().any(|secret| secret == name))
+    };
+    let mut objects = desired.foreign_objects.iter().map(String::as_str);
+    objects.find(|object| !user_secret(object)).filter(|_| view.observed.stateful_set.is_none())
 }
 
 fn differs(seen: &FilesSeen, wanted: &Manifest) -> bool {

@@ -47,12 +47,6 @@ impl<'a> View<'a> {
         Self { desired, observed, now, nodes }
     }
 
-    /// Number of pods that the size in force asks for.
-    pub fn wanted_pods(&self) -> u32 {
-        let spec = &self.desired.in_force;
-        u32::try_from(spec.shards.max(1) * (1 + spec.replicas_per_shard.max(0))).unwrap_or(u32::MAX)
-    }
-
     /// Wanted number of shards in force.
     pub fn wanted_shards(&self) -> usize {
         usize::try_from(self.desired.in_force.shards.max(1)).unwrap_or(1)
@@ -68,7 +62,7 @@ impl<'a> View<'a> {
     pub fn needed_pods(&self) -> u32 {
         let pods = self.observed.pods.keys().filter_map(PodName::ordinal);
         let highest = pods.chain(self.observed.volumes.iter().copied()).max();
-        self.wanted_pods().max(highest.map_or(0, |ordinal| ordinal + 1))
+        self.desired.pod_count().max(highest.map_or(0, |ordinal| ordinal + 1))
     }
 
     /// The pods that the StatefulSet makes.

@@ -3,10 +3,11 @@
 use keyslot_api::conditions::Reason;
 
 use super::conditions::{Judgement, no, unknown, yes};
+use crate::config::USERS_FILE;
 use crate::desired::{Desired, Part, Problem};
 use crate::observed::Observed;
 use crate::plan::shard_numbers;
-use crate::settings::{SettingsReport, USERS_FILE, UserState};
+use crate::settings::{SettingsReport, UserState};
 
 pub(super) fn update_pending(desired: &Desired, observed: &Observed) -> Judgement {
     let mut fields = desired.pending.clone();

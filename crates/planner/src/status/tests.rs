@@ -1,1 +1,328 @@
 //! Tables on the status.
+
+use std::collections::BTreeMap;
+
+use keyslot_api::conditions::Reason;
+use keyslot_api::v1alpha1::RedisCluster;
+use serde_json::json;
+
+use super::*;
+use crate::Inputs;
+use crate::desired::SystemMemory;
+use crate::ids::{NodeId, PodName, RunId, Uid};
+use crate::observed::{
+    Engine, EngineKind, Member, MemberLabels, PodTrouble, RedisNode, Role, RoleLabel, StatefulSetSeen, Unreachable,
+};
+use crate::plan::Requeue;
+use crate::settings::{NodeReport, UserState};
+use crate::slots::SlotSet;
+
+struct World {
+    cluster: RedisCluster,
+    inputs: Inputs,
+    observed: Observed,
+    plan: Plan,
+    outcome: Outcome,
+    report: SettingsReport,
+}
+
+/// Two shards with one replica each, formed and settled.
+fn settled() -> World {
+    let cluster: RedisCluster = serde_json::from_value(json!({
+        "apiVersion": "keyslot.dev/v1alpha1", "kind": "RedisCluster",
+        "metadata": {"name": "demo", "namespace": "shop", "uid": "1", "generation": 3},
+        "spec": {"image": "redis:8.0", "shards": 2, "users": [{"name": "worker", "rules": ["~*", "+get"]}]},
+    }))
+    .unwrap();
+    let mut system = SystemMemory { formed: true, ..SystemMemory::default() };
+    system.user_passwords.insert("worker".to_owned(), "abcdefghijklmnopqrstuvwxyz".into());
+    let pods: BTreeMap<PodName, Member> = (0..4).map(|i| (PodName::new(format!("demo-{i}")), member(i))).collect();
+    let applied = |user: &str| (user.to_owned(), UserState::Applied);
+    let node = NodeReport { users: [applied("worker"), applied("default")].into(), ..NodeReport::default() };
+    let report = SettingsReport {
+        nodes: pods.keys().map(|pod| (pod.clone(), Ok(node.clone()))).collect(),
+        file_problem: None,
+    };
+    let set = StatefulSetSeen {
+        uid: Uid::new("s"),
+        replicas: 4,
+        update_revision: None,
+        in_force: None,
+        terminating: false,
+    };
+    World {
+        inputs: Inputs { system, ..Inputs::default() },
+        cluster,
+        observed: Observed { pods, stateful_set: Some(set), formed: true, ..Observed::default() },
+        plan: Plan {
+            step: crate::plan::SETTLED,
+            message: "as wanted".to_owned(),
+            operations: vec![],
+            requeue: Requeue::Soon,
+        },
+        outcome: Outcome::Done,
+        report,
+    }
+}
+
+fn id(i: usize) -> NodeId {
+    format!("{i:040x}").parse().unwrap()
+}
+
+/// `demo-0` and `demo-1` are primaries, `demo-2` and `demo-3` their replicas.
+fn member(i: usize) -> Member {
+    let primary = i < 2;
+    let role = if primary {
+        Role::Primary {
+            slots: SlotSet::share(i, 2),
+            migrating: BTreeMap::new(),
+            importing: BTreeMap::new(),
+            offset: 100,
+        }
+    } else {
+        Role::Replica { of: id(i - 2), offset: 90, link_up: true }
+    };
+    let redis = RedisNode {
+        id: id(i),
+        run_id: RunId::new("r"),
+        engine: Engine { kind: EngineKind::Redis, version: "8.0.2".to_owned() },
+        role,
+        config_epoch: 1,
+        current_epoch: 2,
+        cluster_ok: true,
+        keys: 10,
+        memory_bytes: 1000,
+        node_timeout: Duration::from_secs(5),
+        maxmemory: 0,
+        peers: BTreeMap::new(),
+    };
+    Member {
+        uid: Uid::new("p"),
+        ip: None,
+        host: None,
+        zone: None,
+        ready: true,
+        terminating: false,
+        revision: None,
+        labels: MemberLabels {
+            shard: i32::try_from(i % 2).ok(),
+            role: Some(if primary { RoleLabel::Primary } else { RoleLabel::Replica }),
+        },
+        trouble: None,
+        redis: Ok(redis),
+    }
+}
+
+impl World {
+    fn status(&self) -> RedisClusterStatus {
+        let desired = Desired::from_spec(&self.cluster, &self.inputs);
+        status(StatusInputs {
+            cluster: &self.cluster,
+            desired: &desired,
+            topology: Some((&self.observed, &self.plan, &self.outcome)),
+            settings: Some(&self.report),
+            now: Timestamp::UNIX_EPOCH,
+        })
+    }
+
+    fn lose(&mut self, pod: &str, why: Unreachable) {
+        self.observed.pods.get_mut(&PodName::new(pod)).unwrap().redis = Err(why.clone());
+        self.report.nodes.insert(PodName::new(pod), Err(why));
+    }
+
+    fn node(&mut self, pod: &str) -> &mut RedisNode {
+        self.observed.pods.get_mut(&PodName::new(pod)).unwrap().redis.as_mut().unwrap()
+    }
+
+    fn user_state(&mut self, pod: &str, state: UserState) {
+        let node = self.report.nodes.get_mut(&PodName::new(pod)).unwrap().as_mut().unwrap();
+        node.users.insert("worker".to_owned(), state);
+    }
+}
+
+fn is(status: &RedisClusterStatus, kind: ConditionType, value: &str, reason: Reason) -> bool {
+    status.conditions.iter().any(|c| c.type_ == kind.as_str() && c.status == value && c.reason == reason.as_str())
+}
+
+#[test]
+fn a_settled_cluster_is_ready_and_says_who_serves_what() {
+    let status = settled().status();
+    assert_eq!(status.observed_generation, Some(3));
+    assert_eq!(status.ready_nodes.as_deref(), Some("4/4"));
+    assert_eq!(status.shard_count, Some(2));
+    assert_eq!(status.shards[1].primary.as_deref(), Some("demo-1"));
+    assert_eq!(status.shards[1].slots, "8192-16383");
+    assert_eq!(status.shards[1].replicas[0].pod, "demo-3");
+    assert_eq!(status.shards[1].replicas[0].lag_bytes, Some(10));
+    assert_eq!((status.users[0].nodes_applied, status.users[0].nodes_total), (4, 4));
+    assert_eq!(status.users.len(), 1, "an unlisted default is no user of the resource");
+    assert_eq!(status.binding.as_ref().map(|b| b.name.as_str()), Some("demo-user-worker"));
+    assert_eq!(status.conditions.len(), ConditionType::ALL.len());
+    for condition in &status.conditions {
+        let positive = ["Ready", "SlotsCovered", "ReplicasHealthy", "AclApplied", "ConfigApplied"];
+        let expected = if positive.contains(&condition.type_.as_str()) { "True" } else { "False" };
+        assert_eq!(condition.status, expected, "{condition:?}");
+    }
+}
+
+#[test]
+fn each_trouble_shows_in_its_condition() {
+    use ConditionType::{AclApplied, ConsentNeeded, Degraded, Ready, ReplicasHealthy, SlotsCovered, UpdatePending};
+    type Change = fn(&mut World);
+    let table: &[(&str, Change, &[(ConditionType, &str, Reason)])] = &[
+        (
+            "a primary is gone",
+            |w| w.lose("demo-0", Unreachable::Refused),
+            &[
+                (SlotsCovered, "False", Reason::ShardWithoutPrimary),
+                (Ready, "False", Reason::ShardWithoutPrimary),
+                (Degraded, "True", Reason::NodeUnreachable),
+                (ConsentNeeded, "False", Reason::NoConsentNeeded),
+            ],
+        ),
+        (
+            "a replica is gone",
+            |w| w.lose("demo-2", Unreachable::TimedOut),
+            &[(Ready, "True", Reason::AllHealthy), (ReplicasHealthy, "False", Reason::ReplicaMissing)],
+        ),
+        (
+            "a replica's link is down",
+            |w| w.node("demo-2").role = Role::Replica { of: id(0), offset: 1, link_up: false },
+            &[(ReplicasHealthy, "False", Reason::ReplicaLinkDown), (Degraded, "True", Reason::ReplicaLinkDown)],
+        ),
+        (
+            "a primary does not serve",
+            |w| w.node("demo-1").cluster_ok = false,
+            &[(SlotsCovered, "False", Reason::SlotsNotCovered), (Ready, "False", Reason::SlotsNotCovered)],
+        ),
+        (
+            "nobody answers",
+            |w| (0..4).for_each(|i| w.lose(&format!("demo-{i}"), Unreachable::TimedOut)),
+            &[(SlotsCovered, "Unknown", Reason::NodesUnreachable), (Ready, "Unknown", Reason::NodesUnreachable)],
+        ),
+        (
+            "a rule is refused",
+            |w| w.user_state("demo-3", UserState::Refused("Unknown command".to_owned())),
+            &[(AclApplied, "False", Reason::RuleRefused), (Ready, "False", Reason::RuleRefused)],
+        ),
+        (
+            "a user is not set everywhere yet",
+            |w| w.user_state("demo-3", UserState::Pending),
+            &[(AclApplied, "False", Reason::AclNotApplied)],
+        ),
+        (
+            "a change waits",
+            |w| {
+                let mut carried = w.cluster.spec.clone();
+                carried.users.clear();
+                w.inputs.in_force = Some(carried);
+                w.cluster.spec.image = "redis:8.6".to_owned();
+            },
+            &[(UpdatePending, "True", Reason::WaitingForRoll), (Ready, "True", Reason::AllHealthy)],
+        ),
+        (
+            "slots are on no pod",
+            |w| {
+                if let Role::Primary { slots, .. } = &mut w.node("demo-0").role {
+                    *slots = SlotSet::empty();
+                }
+            },
+            &[(ConsentNeeded, "True", Reason::SlotsLost), (Ready, "False", Reason::ShardWithoutPrimary)],
+        ),
+        (
+            "a pod can't be placed",
+            |w| {
+                w.lose("demo-2", Unreachable::NoAddress);
+                let pod = w.observed.pods.get_mut(&PodName::new("demo-2")).unwrap();
+                pod.trouble = Some(PodTrouble::Unschedulable("0/3 nodes are available".to_owned()));
+            },
+            &[(Degraded, "True", Reason::Unschedulable)],
+        ),
+        (
+            "an operation failed",
+            |w| w.outcome = Outcome::Failed { operation: "meet".to_owned(), error: "timed out".to_owned() },
+            &[(Degraded, "True", Reason::OperationFailed)],
+        ),
+        (
+            "not formed yet",
+            |w| w.observed.formed = false,
+            &[(Ready, "False", Reason::Forming), (AclApplied, "False", Reason::Forming)],
+        ),
+    ];
+    for (what, change, expected) in table {
+        let mut world = settled();
+        change(&mut world);
+        let status = world.status();
+        for (kind, value, reason) in *expected {
+            assert!(is(&status, *kind, value, *reason), "{what}: {kind} should be {value} {reason}: {:#?}", status.conditions);
+        }
+    }
+}
+
+#[test]
+fn times_of_transition_stay_while_a_condition_stays() {
+    let mut world = settled();
+    world.cluster.status = Some(world.status());
+    let desired = Desired::from_spec(&world.cluster, &world.inputs);
+    world.plan.message = "something else".to_owned();
+    let later = status(StatusInputs {
+        cluster: &world.cluster,
+        desired: &desired,
+        topology: Some((&world.observed, &world.plan, &world.outcome)),
+        settings: Some(&world.report),
+        now: Timestamp::UNIX_EPOCH + Duration::from_secs(60),
+    });
+    let epoch = Timestamp::UNIX_EPOCH;
+    assert!(later.conditions.iter().all(|c| c.last_transition_time.0 == epoch));
+}
+
+#[test]
+fn what_was_not_looked_at_yet_stays_as_it_is() {
+    let mut world = settled();
+    world.cluster.status = Some(world.status());
+    let desired = Desired::from_spec(&world.cluster, &world.inputs);
+    let fresh = StatusInputs {
+        cluster: &world.cluster,
+        desired: &desired,
+        topology: None,
+        settings: None,
+        now: Timestamp::UNIX_EPOCH,
+    };
+    assert_eq!(Some(&status(fresh)), world.cluster.status.as_ref(), "a restart of the operator changes nothing");
+    let topology = Some((&world.observed, &world.plan, &world.outcome));
+    assert!(is(&status(StatusInputs { topology, ..fresh }), ConditionType::Ready, "True", Reason::AllHealthy));
+}
+
+#[test]
+fn numbers_that_always_move_are_not_written_alone() {
+    let before = settled().status();
+    let mut memory = before.clone();
+    memory.shards[0].memory_bytes += 5;
+    memory.shards[0].replicas[0].lag_bytes = Some(0);
+    let long = Duration::from_secs(3600);
+    assert!(!is_worth_writing(Some(&before), &memory, long));
+    let mut keys = before.clone();
+    keys.shards[0].keys += 1;
+    assert!(!is_worth_writing(Some(&before), &keys, Duration::from_secs(5)));
+    assert!(is_worth_writing(Some(&before), &keys, long));
+    let mut step = before.clone();
+    step.step = Some("meet_nodes".to_owned());
+    assert!(is_worth_writing(Some(&before), &step, Duration::ZERO));
+}
+
+#[test]
+fn events_tell_of_changes_only() {
+    let world = settled();
+    let before = world.status();
+    assert_eq!(transitions(Some(&before), &before), vec![]);
+    let mut lost = settled();
+    lost.lose("demo-0", Unreachable::Refused);
+    let events = transitions(Some(&before), &lost.status());
+    assert!(events.iter().any(|e| e.warning && e.reason == "ShardWithoutPrimary"), "{events:?}");
+    let healed = transitions(Some(&lost.status()), &before);
+    assert!(healed.iter().any(|e| !e.warning && e.reason == "AllHealthy"), "{healed:?}");
+    let mut forming = settled();
+    forming.observed.formed = false;
+    let first: Vec<String> = transitions(None, &forming.status()).into_iter().map(|e| e.reason).collect();
+    assert_eq!(first, ["Forming"]);
+}
