@@ -26,11 +26,12 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Bring images to all nodes: `keyslot`, or those that `images` makes, or an image's tar file.
+    /// Bring images to all nodes: `keyslot` and `keyslot-client`, which are built from this checkout,
+    /// those that `images` makes, or an image's tar file.
     LoadImage {
         #[arg(required = true)]
         names: Vec<String>,
-        /// For `keyslot`: pack this program instead of building the operator.
+        /// For `keyslot` or `keyslot-client`: pack this program instead of building it.
         #[arg(long)]
         program: Option<PathBuf>,
     },

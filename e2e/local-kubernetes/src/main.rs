@@ -93,15 +93,15 @@ fn make_images(names: &[String]) -> Result<()> {
     Ok(())
 }
 
-fn load_images(state: &State, names: &[String], program: Option<&Path>) -> Result<()> {
+fn load_images(state: &State, names: &[String], given: Option<&Path>) -> Result<()> {
     let cache = Cache::open()?;
     for name in names {
-        let image = match name.as_str() {
-            "keyslot" | recipes::KEYSLOT => images::programs::make_keyslot(&cache, program)?,
-            file if Path::new(file).extension().is_some_and(|ending| ending == "tar") => {
-                std::path::absolute(PathBuf::from(file))?
-            }
-            name => images::ensure_server(&cache, recipes::named(name)?)?,
+        let image = if let Some(program) = recipes::Program::named(name) {
+            images::programs::make(&cache, program, given)?
+        } else if Path::new(name).extension().is_some_and(|ending| ending == "tar") {
+            std::path::absolute(PathBuf::from(name))?
+        } else {
+            images::ensure_server(&cache, recipes::named(name)?)?
         };
         images::load::into_all(state, &image)?;
     }

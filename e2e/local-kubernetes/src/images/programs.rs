@@ -1,4 +1,4 @@
-//! Images that hold one program: the pause program of pods, and Keyslot's operator.
+//! Images that hold one program: the pause program of pods, and programs of this workspace.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,14 +8,13 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 use super::oci::{self, Settings};
-use super::recipes::{GENERATION, KEYSLOT, PAUSE};
+use super::recipes::{GENERATION, PAUSE, Program};
 use crate::cache::{self, Cache};
 use crate::command::{command, output, run};
 
 const PAUSE_SOURCE: &str = include_str!("pause.c");
-const OPERATOR: &str = "keyslot-operator";
-/// As in the published image.
-const OPERATOR_USER: &str = "65532:65532";
+/// As in the published image of the operator.
+const PROGRAM_USER: &str = "65532:65532";
 
 pub fn ensure_pause(cache: &Cache) -> Result<PathBuf> {
     let _lock = cache.lock()?;
@@ -36,50 +35,52 @@ pub fn ensure_pause(cache: &Cache) -> Result<PathBuf> {
     Ok(target)
 }
 
-/// Builds the operator unless a program is given, and packs it with the libraries that it needs.
-pub fn make_keyslot(cache: &Cache, given: Option<&Path>) -> Result<PathBuf> {
-    let program = given.map_or_else(build_operator, |path| Ok(path.to_owned()))?;
+/// Builds the program unless one is given, and packs it with the libraries that it needs.
+pub fn make(cache: &Cache, program: &Program, given: Option<&Path>) -> Result<PathBuf> {
+    let file = given.map_or_else(|| build(program), |path| Ok(path.to_owned()))?;
     let _lock = cache.lock()?;
-    let target = cache.image("keyslot");
+    let target = cache.image(program.name);
     let folder = target.with_extension("files");
     cache::remove(&folder)?;
-    fill(&folder, &program).with_context(|| format!("cannot pack {}", program.display()))?;
-    let entrypoint = format!("/usr/bin/{OPERATOR}");
-    let settings = Settings { entrypoint: &[&entrypoint], command: &[], user: OPERATOR_USER, folder: "/" };
-    cache::produce(&target, |fresh| oci::write(fresh, KEYSLOT, &folder, &settings))?;
+    fill(&folder, program, &file).with_context(|| format!("cannot pack {}", file.display()))?;
+    let entrypoint = format!("/usr/bin/{}", program.binary);
+    let settings = Settings { entrypoint: &[&entrypoint], command: &[], user: PROGRAM_USER, folder: "/" };
+    cache::produce(&target, |fresh| oci::write(fresh, program.reference, &folder, &settings))?;
     cache::remove(&folder)?;
     Ok(target)
 }
 
 /// Cargo itself says where it has put the program: the target folder may be set anywhere.
-fn build_operator() -> Result<PathBuf> {
+fn build(program: &Program) -> Result<PathBuf> {
+    let Program { package, binary, profile, .. } = program;
     let mut build = command("cargo");
-    build.args(["build", "--release", "--package", OPERATOR, "--message-format=json-render-diagnostics"]);
+    build.args(["build", "--profile", profile, "--package", package, "--bin", binary]);
+    build.arg("--message-format=json-render-diagnostics");
     build.current_dir(env!("CARGO_MANIFEST_DIR")).stderr(Stdio::inherit()).stdin(Stdio::null());
-    eprintln!("building {OPERATOR}");
+    eprintln!("building {binary}");
     let done = build.output().context("cannot start cargo")?;
     if !done.status.success() {
-        bail!("{OPERATOR} does not build; cargo's words are above");
+        bail!("{binary} does not build; cargo's words are above");
     }
     let messages = String::from_utf8_lossy(&done.stdout);
-    executable_in(&messages).with_context(|| format!("cargo built no program called {OPERATOR}"))
+    executable_in(&messages, binary).with_context(|| format!("cargo built no program called {binary}"))
 }
 
-fn executable_in(messages: &str) -> Option<PathBuf> {
+fn executable_in(messages: &str, binary: &str) -> Option<PathBuf> {
     messages.lines().find_map(|line| {
         let message: Value = serde_json::from_str(line).ok()?;
-        let is_it = message["reason"] == "compiler-artifact" && message["target"]["name"] == OPERATOR;
+        let is_it = message["reason"] == "compiler-artifact" && message["target"]["name"] == binary;
         message["executable"].as_str().filter(|_| is_it).map(PathBuf::from)
     })
 }
 
-fn fill(folder: &Path, program: &Path) -> Result<()> {
+fn fill(folder: &Path, program: &Program, file: &Path) -> Result<()> {
     for path in ["usr/bin", "etc/ssl/certs", "tmp"] {
         fs::create_dir_all(folder.join(path))?;
     }
-    fs::copy(program, folder.join("usr/bin").join(OPERATOR)).context("cannot copy the program")?;
+    fs::copy(file, folder.join("usr/bin").join(program.binary)).context("cannot copy the program")?;
     // A static program makes ldd fail, and needs nothing.
-    let needed = output(command("ldd").arg(program)).unwrap_or_default();
+    let needed = output(command("ldd").arg(file)).unwrap_or_default();
     for library in libraries(&needed) {
         let target = folder.join(library.strip_prefix("/").unwrap_or(&library));
         fs::create_dir_all(target.parent().context("a library without a folder")?)?;
@@ -119,6 +120,9 @@ mod tests {
 {"reason":"compiler-artifact","target":{"name":"keyslot-operator"},"executable":null}
 {"reason":"compiler-artifact","target":{"name":"keyslot-operator"},"executable":"/t/release/keyslot-operator"}
 {"reason":"build-finished","success":true}"#;
-        assert_eq!(executable_in(messages), Some(PathBuf::from("/t/release/keyslot-operator")));
+        assert_eq!(
+            executable_in(messages, "keyslot-operator"),
+            Some(PathBuf::from("/t/release/keyslot-operator"))
+        );
     }
 }

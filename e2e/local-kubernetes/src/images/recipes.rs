@@ -7,7 +7,43 @@ use anyhow::{Result, bail};
 pub const GENERATION: &str = "1";
 
 pub const PAUSE: &str = "localhost/pause:local";
-pub const KEYSLOT: &str = "localhost/keyslot:dev";
+
+/// A program of this workspace that gets an image of its own.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Program {
+    /// The short name, used on the command line.
+    pub name: &'static str,
+    /// The name of the image in the cluster.
+    pub reference: &'static str,
+    pub package: &'static str,
+    pub binary: &'static str,
+    /// Cargo's profile. Tools of tests take the one that the tests are built with.
+    pub profile: &'static str,
+}
+
+pub const PROGRAMS: [Program; 2] = [
+    Program {
+        name: "keyslot",
+        reference: "localhost/keyslot:dev",
+        package: "keyslot-operator",
+        binary: "keyslot-operator",
+        profile: "release",
+    },
+    Program {
+        name: "keyslot-client",
+        reference: "localhost/keyslot-client:dev",
+        package: "keyslot-e2e",
+        binary: "keyslot-client",
+        profile: "dev",
+    },
+];
+
+impl Program {
+    /// Finds a program by either name of its image.
+    pub fn named(name: &str) -> Option<&'static Self> {
+        PROGRAMS.iter().find(|program| program.name == name || program.reference == name)
+    }
+}
 
 /// A server that is made of Debian packages.
 #[derive(Debug, PartialEq, Eq)]
@@ -66,6 +102,12 @@ mod tests {
     fn both_names_of_an_image_lead_to_it() {
         assert_eq!(named("redis-8.6").unwrap(), named("localhost/redis:8.6").unwrap());
         assert!(named("redis-1.0").unwrap_err().to_string().contains("valkey-9.1"));
+    }
+
+    #[test]
+    fn programs_are_found_by_the_names_of_their_images_only() {
+        assert_eq!(Program::named("localhost/keyslot:dev"), Program::named("keyslot"));
+        assert_eq!(Program::named("keyslot-operator"), None);
     }
 
     #[test]
