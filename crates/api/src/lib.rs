@@ -8,6 +8,8 @@
 pub mod conditions;
 mod crd;
 pub mod labels;
+mod reference;
 pub mod v1alpha1;
 
 pub use crd::crd;
+pub use reference::reference;

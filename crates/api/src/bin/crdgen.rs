@@ -7,6 +7,7 @@ fn main() -> ExitCode {
     let argument = std::env::args().nth(1);
     let text = match argument.as_deref() {
         None => serde_saphyr::to_string(&keyslot_api::crd()).map_err(|error| error.to_string()),
+        Some("docs") => Ok(keyslot_api::reference()),
         Some(_) => Err("usage: crdgen [docs]".to_owned()),
     };
     let written = text.and_then(|text| {

@@ -62,9 +62,8 @@ pub struct RedisClusterSpec {
     pub image: String,
 
     /// Number of shards; the 16384 slots are divided evenly among them. `kubectl scale --replicas`
-    /// sets this field. With one or two shards the nodes can't elect a new primary by themselves; the
-    /// operator then promotes a replica. Default: 3. Limits: 1 to 500, and at most 1000 nodes in all.
-    /// Change: live.
+    /// sets this field. With one or two shards the nodes can't elect a new primary by themselves.
+    /// Default: 3. Limits: 1 to 500, and at most 1000 nodes in all. Change: live.
     #[serde(default = "default_shards")]
     #[schemars(range(min = 1, max = 500))]
     pub shards: i32,
@@ -158,9 +157,9 @@ pub struct RedisClusterSpec {
     #[schemars(schema_with = "schema::node_labels")]
     pub node_selector: BTreeMap<String, String>,
 
-    /// How the pods spread over hosts and zones, as in Kubernetes. Default when absent: evenly over
-    /// hosts and over zones, where possible; your own list replaces that, and an empty list switches
-    /// it off. Limits: 8. Change: roll.
+    /// How the pods spread over hosts and zones, as in Kubernetes. Default: evenly over hosts and over
+    /// zones, where possible; your own list replaces that, and an empty list switches it off. Limits: 8.
+    /// Change: roll.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::topology_spread_constraints")]
     pub topology_spread_constraints: Option<Vec<TopologySpreadConstraint>>,

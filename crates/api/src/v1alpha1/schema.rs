@@ -137,7 +137,7 @@ fn refuse_owned(group: &OwnedDirectives) -> Value {
     let instead = group.instead;
     json!({
         "rule": format!("!self.exists(k, {owned})"),
-        "message": format!("spec.config may not have a directive that Keyslot sets itself: {instead}"),
+        "message": "spec.config may not have a directive that Keyslot sets itself: remove it; the reference lists them",
         "messageExpression": format!(
             r#"'spec.config.' + self.filter(k, {owned})[0] + " is set by Keyslot itself: {instead}""#
         ),
