@@ -115,7 +115,8 @@ vocabulary! {
         /// A user's Secret lacks the label `keyslot.dev/user-password: "true"`, with which its owner
         /// allows its use. The message has the command that sets it.
         SecretNotAllowed,
-        /// The value in a user's Secret is empty or only a line break. Store a password there.
+        /// The value in a user's Secret can't be a password: it is empty, longer than 16000 bytes or has
+        /// control characters. Store one line of text there. Until then the user stays as it was.
         SecretEmpty,
         /// A server refused an ACL rule; the message has its words. Correct the rule of the user that is
         /// named. Until then the user stays as it was.

@@ -62,6 +62,15 @@ fn no_reference_to_a_secret_leaves_the_namespace() {
 }
 
 #[test]
+fn nothing_in_the_resource_gives_rights_on_hosts() {
+    for forbidden in
+        ["hostPath:", "hostNetwork:", "privileged:", "securityContext:", "serviceAccountName:", "volumes:"]
+    {
+        assert!(!CRD.contains(forbidden), "{forbidden}");
+    }
+}
+
+#[test]
 fn a_spec_with_only_an_image_has_the_defaults_of_the_schema() {
     let spec: RedisClusterSpec = serde_json::from_value(json!({ "image": "redis:8.0" })).unwrap();
     assert_eq!(spec, RedisClusterSpec::with_image("redis:8.0"));

@@ -92,9 +92,10 @@ pub struct RedisClusterSpec {
     /// Directives of redis.conf, by name. Quote numbers and yes/no, for values are strings; a
     /// directive with several words has them in one value, separated by spaces (`save: "900 1 300
     /// 10"`). Directives that Keyslot sets itself are refused by name; the reference lists them. What
-    /// a server refuses is named by the condition `ConfigApplied`. Limits: 64 directives; values of
-    /// at most 1024 printable ASCII characters without quotes and backslashes. Change: live where the
-    /// server can, else roll.
+    /// a server refuses is named by the condition `ConfigApplied`. Default: the server's own, except
+    /// `cluster-require-full-coverage` no, so that a lost shard does not stop the others. Limits: 64
+    /// directives; values of at most 1024 printable ASCII characters without quotes and backslashes.
+    /// Change: live where the server can, else roll.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "schema::config")]
     pub config: BTreeMap<String, String>,
