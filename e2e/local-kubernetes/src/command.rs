@@ -1,5 +1,7 @@
 //! Runs other programs to their end, and says which one failed and with what words.
 
+use std::fmt::Display;
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
@@ -50,6 +52,11 @@ pub fn run_aloud(command: &mut Command) -> Result<()> {
         bail!("`{line}` failed ({status}); its own words are above");
     }
     Ok(())
+}
+
+/// Writes a line for the user. Nobody reading it any more (`up | head -1`) is no failure.
+pub fn tell(line: impl Display) {
+    let _ = writeln!(std::io::stdout(), "{line}");
 }
 
 /// `run(ip("link set kl0 up"))`: for commands whose arguments hold no spaces.

@@ -7,15 +7,18 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 use serde_json::json;
 
+use crate::api;
 use crate::layout::{
     API_PORT, CONTROLLER_MANAGER_PORT, DNS_HEALTH_PORT, DNS_PORT, DNS_READY_PORT, DOMAIN, ETCD_PEER_PORT,
     ETCD_PORT, HOST_ADDRESS, OPERATOR_NAMESPACE, SCHEDULER_PORT, SERVICE_RANGE, State,
 };
 use crate::processes::{self, Process};
 
+pub const API_SERVER: &str = "kube-apiserver";
+
 /// In the order in which they are started.
 pub const PARTS: [&str; 6] =
-    ["etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "coredns", "provisioner"];
+    ["etcd", API_SERVER, "kube-controller-manager", "kube-scheduler", "coredns", "provisioner"];
 
 /// Starts a part by its name; `up` does this, and so does whoever stopped it for a test.
 pub fn start(state: &State, part: &str) -> Result<Process> {
@@ -30,7 +33,7 @@ pub fn start(state: &State, part: &str) -> Result<Process> {
     };
     match part {
         "etcd" => command.args(etcd(state)),
-        "kube-apiserver" => command.args(api_server(state)),
+        API_SERVER => command.args(api_server(state)),
         "kube-controller-manager" => command.args(controller_manager(state)),
         "kube-scheduler" => command.args(scheduler(state)),
         "coredns" => command.arg("-conf").arg(state.config().join("Corefile")),
@@ -47,12 +50,19 @@ pub fn stop(state: &State, part: &str) -> Result<()> {
     processes::end(state, part)
 }
 
-/// Starts a part that was stopped or has died.
+/// Starts a part that was stopped or has died. Returns when the API server, if it is that, is ready.
 pub fn start_again(state: &State, part: &str) -> Result<()> {
     if let Some(process) = processes::alive(state, part) {
         bail!("{part} runs already, as process {}", process.pid);
     }
-    start(state, part).map(|_| ())
+    start(state, part)?;
+    if part == API_SERVER { wait_for_api_server(state) } else { Ok(()) }
+}
+
+pub fn wait_for_api_server(state: &State) -> Result<()> {
+    processes::wait_for(state, API_SERVER, 60, "the API server does not become ready", || {
+        api::block_on(api::is_ready(&state.kubeconfig())).is_ok()
+    })
 }
 
 pub fn write_configuration(state: &State) -> Result<()> {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 
+use crate::command::tell;
 use crate::layout::{NODES, State};
 use crate::lock::Lock;
 use crate::{cache, cgroups, control_plane, network, node, processes};
@@ -13,9 +14,9 @@ pub fn down(state: &State) -> Result<()> {
     let mut lock = Lock::take(state)?;
     if has_anything(state) {
         remove_everything(state)?;
-        println!("The cluster is gone.");
+        tell("The cluster is gone.");
     } else {
-        println!("There is no cluster.");
+        tell("There is no cluster.");
     }
     lock.release()
 }

@@ -33,6 +33,7 @@ use nix::sys::signal::Signal;
 
 use cache::Cache;
 use cli::{Arguments, Command};
+use command::tell;
 use images::recipes;
 use layout::{Node, State};
 
@@ -58,7 +59,7 @@ fn run(command: Command) -> Result<()> {
             let cache = Cache::open()?;
             let recipe = recipes::named(&name)?;
             images::ensure_server(&cache, recipe)?;
-            println!("{}", cache.rootfs(recipe.name).display());
+            tell(format!("{}", cache.rootfs(recipe.name).display()));
             Ok(())
         }
         Command::PowerOff { node } => node::power_off(&state, node_named(&node)?),
@@ -88,7 +89,7 @@ fn make_images(names: &[String]) -> Result<()> {
     for name in names {
         let recipe = recipes::named(&name)?;
         let image = images::ensure_server(&cache, recipe)?;
-        println!("{}  {}  {}", recipe.reference, cache.rootfs(recipe.name).display(), image.display());
+        tell(format!("{}  {}  {}", recipe.reference, cache.rootfs(recipe.name).display(), image.display()));
     }
     Ok(())
 }

@@ -47,10 +47,11 @@ impl Process {
         Ok(())
     }
 
-    /// Ends it for certain and waits until it is gone.
+    /// Ends it for certain and waits until it is gone. The end of a node includes unmounting, which on a
+    /// busy disk takes a while.
     pub fn kill(&self) -> Result<()> {
         self.signal(Signal::SIGKILL)?;
-        let deadline = Instant::now() + Duration::from_secs(20);
+        let deadline = Instant::now() + Duration::from_secs(60);
         while self.is_alive() {
             if Instant::now() > deadline {
                 bail!("process {} does not end although it was killed", self.pid);

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result};
 use serde::Serialize;
 
+use crate::command::tell;
 use crate::images::load;
 use crate::layout::{KUBERNETES, NODES, Node, State};
 use crate::processes::{self, Process};
@@ -45,27 +46,27 @@ struct NodeStatus {
 pub fn print(state: &State, as_json: bool) -> Result<()> {
     let status = look(state);
     if as_json {
-        println!("{}", serde_json::to_string_pretty(&status)?);
+        tell(format!("{}", serde_json::to_string_pretty(&status)?));
         return Ok(());
     }
     if !state.marker().exists() {
-        println!("There is no cluster; start one with: local-kubernetes up");
+        tell("There is no cluster; start one with: local-kubernetes up");
         return Ok(());
     }
-    println!("Kubernetes {} in {}", status.kubernetes, status.root);
-    println!("\n{:<26} {:>8}  STATE", "PROCESS", "PID");
+    tell(format!("Kubernetes {} in {}", status.kubernetes, status.root));
+    tell(format!("\n{:<26} {:>8}  STATE", "PROCESS", "PID"));
     for (name, process) in &status.processes {
         let pid = process.pid.map_or_else(|| "-".to_owned(), |pid| pid.to_string());
-        println!("{name:<26} {pid:>8}  {}", process.state);
+        tell(format!("{name:<26} {pid:>8}  {}", process.state));
     }
-    println!(
+    tell(format!(
         "\n{:<6} {:<11} {:<6} {:<6} {:<8} {:<6} IMAGES",
         "NODE", "ADDRESS", "ZONE", "POWER", "NETWORK", "READY"
-    );
+    ));
     for one in &status.nodes {
         let on = |is_on: bool| if is_on { "on" } else { "off" };
         let yes = |is_so: bool| if is_so { "yes" } else { "no" };
-        println!(
+        tell(format!(
             "{:<6} {:<11} {:<6} {:<6} {:<8} {:<6} {}",
             one.name,
             one.address,
@@ -74,9 +75,9 @@ pub fn print(state: &State, as_json: bool) -> Result<()> {
             on(one.is_connected),
             yes(one.is_ready),
             one.images.join(" ")
-        );
+        ));
     }
-    println!("\nLogs are in {}, the audit log is {}.", status.logs, status.audit_log);
+    tell(format!("\nLogs are in {}, the audit log is {}.", status.logs, status.audit_log));
     up::explain(state);
     Ok(())
 }

@@ -7,6 +7,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 
 use crate::cache::Cache;
+use crate::command::tell;
 use crate::golang::{self, Programs};
 use crate::images::programs;
 use crate::layout::{COVERED, NODES, State};
@@ -19,7 +20,7 @@ pub fn up(state: &State) -> Result<()> {
     }
     let mut lock = Lock::take(state)?;
     if is_running(state) {
-        println!("The cluster is already running.");
+        tell("The cluster is already running.");
         explain(state);
         return Ok(());
     }
@@ -40,7 +41,7 @@ pub fn up(state: &State) -> Result<()> {
     network::check_ports_are_free()?;
     start_everything(state)?;
     fs::write(state.complete(), "")?;
-    println!("The cluster is up after {:.1} s.", started.elapsed().as_secs_f64());
+    tell(format!("The cluster is up after {:.1} s.", started.elapsed().as_secs_f64()));
     explain(state);
     Ok(())
 }
@@ -57,7 +58,7 @@ fn is_running(state: &State) -> bool {
         eprintln!("{name} has died");
         return false;
     }
-    let Some(api_server) = processes::alive(state, "kube-apiserver") else { return true };
+    let Some(api_server) = processes::alive(state, control_plane::API_SERVER) else { return true };
     if api_server.is_paused() {
         return true;
     }
@@ -103,10 +104,8 @@ fn make_covered_folders(state: &State) -> Result<()> {
 
 fn start_everything(state: &State) -> Result<()> {
     control_plane::start(state, "etcd")?;
-    control_plane::start(state, "kube-apiserver")?;
-    processes::wait_for(state, "kube-apiserver", 60, "the API server does not become ready", || {
-        api::block_on(api::is_ready(&state.kubeconfig())).is_ok()
-    })?;
+    control_plane::start(state, control_plane::API_SERVER)?;
+    control_plane::wait_for_api_server(state)?;
     for part in &control_plane::PARTS[2..] {
         control_plane::start(state, part)?;
     }
@@ -126,6 +125,6 @@ fn start_everything(state: &State) -> Result<()> {
 }
 
 pub fn explain(state: &State) {
-    println!("  export KUBECONFIG={}", state.kubeconfig().display());
-    println!("  export PATH={}:$PATH   # kubectl", state.bin().display());
+    tell(format!("  export KUBECONFIG={}", state.kubeconfig().display()));
+    tell(format!("  export PATH={}:$PATH   # kubectl", state.bin().display()));
 }
