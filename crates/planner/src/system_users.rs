@@ -21,15 +21,13 @@ pub const REPLICATION: &str = "keyslot-replication";
 pub const PROBE: &str = "keyslot-probe";
 
 /// Subcommands one by one: `+cluster` would also grant RESET, FLUSHSLOTS and whatever later versions bring. Keys,
-/// channels and data commands: none. A trial of rules by ACL SETUSER on a scratch user needs no more than this.
+/// channels and data commands: none. HELLO and AUTH need no rule. A trial of rules by ACL SETUSER on a scratch user needs no more than this.
 const OPERATOR_RULES: &[&str] = &[
     "-@all",
     "+ping",
-    "+hello",
     "+info",
     "+role",
     "+dbsize",
-    "+wait",
     "+cluster|info",
     "+cluster|myid",
     "+cluster|nodes",

@@ -8,6 +8,7 @@ use keyslot_api::v1alpha1::{RedisCluster, RedisClusterSpec};
 use super::{Desired, Inputs, Problem, settings, users};
 use crate::config;
 use crate::ids::{ShardNumber, Uid};
+use crate::manifests::names;
 use crate::system_users::system_users;
 
 impl Desired {
@@ -19,7 +20,7 @@ impl Desired {
         let in_force = in_force(&wanted, inputs);
         let users = users::users(&name, &cluster.spec.users, inputs);
         problems.extend(users.problems);
-        problems.extend(inputs.foreign_objects.iter().filter_map(|object| conflict(object, &users.secrets)));
+        problems.extend(inputs.foreign_objects.iter().filter_map(|object| conflict(&name, object)));
 
         Self {
             namespace: cluster.metadata.namespace.clone().unwrap_or_default(),
@@ -68,11 +69,11 @@ fn budget_shards(replicas: i32, shards: i32, seen: &BTreeSet<ShardNumber>) -> BT
     if replicas <= 0 { BTreeSet::new() } else { (0..shards).chain(seen.iter().copied()).collect() }
 }
 
-/// The Secrets of users have a message of their own.
-fn conflict(object: &str, user_secrets: &std::collections::BTreeMap<String, String>) -> Option<Problem> {
-    let is_user_secret =
-        object.strip_prefix("Secret/").is_some_and(|name| user_secrets.values().any(|s| s == name));
-    (!is_user_secret).then(|| Problem {
+/// Of Secrets, only Keyslot's own: those of users are told of with the user.
+fn conflict(cluster: &str, object: &str) -> Option<Problem> {
+    let secret = object.strip_prefix("Secret/");
+    let is_users = secret.is_some_and(|name| name != names::system(cluster) && name != names::acl(cluster));
+    (!is_users).then(|| Problem {
         reason: Reason::ResourceConflict,
         field: "metadata.name".to_owned(),
         message: format!(

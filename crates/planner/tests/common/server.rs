@@ -1,0 +1,243 @@
+//! Real servers, started by the files that the planner renders.
+#![allow(clippy::disallowed_methods, reason = "these tests run processes; the planner does not")]
+
+use std::fs;
+use std::io::Write as _;
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::{Duration, Instant};
+
+use keyslot_planner::{Desired, config, manifests, scripts};
+use tempfile::TempDir;
+
+use super::common::{cluster, json_of, memory, minimal};
+
+/// The programs of one server version: those of the local cluster's images, else what is installed.
+pub struct Version {
+    /// Such as `redis-7.0`.
+    pub name: String,
+    root: Option<PathBuf>,
+}
+
+/// Every version that is at hand. None is reported, not a failure: they are built by `make test`.
+fn versions() -> Vec<Version> {
+    let cache = std::env::var("XDG_CACHE_HOME").map_or_else(
+        |_| PathBuf::from(std::env::var("HOME").unwrap_or_default()).join(".cache"),
+        PathBuf::from,
+    );
+    let mut versions: Vec<Version> = fs::read_dir(cache.join("keyslot/rootfs"))
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|root| root.join("usr/bin/redis-server").exists())
+        .map(|root| Version {
+            name: root.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+            root: Some(root),
+        })
+        .collect();
+    versions.sort_by(|a, b| a.name.cmp(&b.name));
+    if versions.is_empty() && Command::new("redis-server").arg("--version").output().is_ok() {
+        versions.push(Version { name: "installed".to_owned(), root: None });
+    }
+    if versions.is_empty() {
+        eprintln!("no redis-server here: nothing was tested");
+    }
+    versions
+}
+
+/// Does the same with every version, side by side: most of the time is waiting.
+pub fn on_every_version(check: impl Fn(&Version) + Sync) {
+    let versions = versions();
+    std::thread::scope(|scope| {
+        for version in &versions {
+            scope.spawn(|| check(version));
+        }
+    });
+}
+
+impl Version {
+    /// The words that start one of its programs: by its own loader, since its libraries are its own too.
+    fn program(&self, name: &str) -> String {
+        let Some(root) = &self.root else { return name.to_owned() };
+        let root = root.display();
+        let libraries = format!("{root}/usr/lib/x86_64-linux-gnu:{root}/lib/x86_64-linux-gnu");
+        format!("{root}/lib64/ld-linux-x86-64.so.2 --library-path {libraries} {root}/usr/bin/{name}")
+    }
+}
+
+/// A server that was started as in a pod, but in a folder of its own and on free ports. Ends with its value.
+pub struct Server {
+    /// Everything of it.
+    pub folder: TempDir,
+    /// The port of clients.
+    pub port: u16,
+    /// The port of the bus.
+    pub bus_port: u16,
+    process: Child,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+impl Server {
+    /// Starts a server with the files of this cluster and waits until it answers.
+    pub fn start(version: &Version, desired: &Desired) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let (port, bus_port) = (free_port(), free_port());
+        for name in ["data", "config", "acl", "system", "bin"] {
+            fs::create_dir(folder.path().join(name)).unwrap();
+        }
+        let here = |text: &str| moved(text, folder.path());
+        let conf = here(&config::redis_conf(&desired.in_force))
+            .replace("\nport 6379\n", &format!("\nport {port}\n"))
+            .replace("\ncluster-port 16379\n", &format!("\ncluster-port {bus_port}\n"));
+        write(folder.path(), "config/redis.conf", &conf);
+        write(folder.path(), "acl/users.acl", &manifests::baseline_users_file(desired));
+        let system = json_of(&manifests::system_secret(&cluster(&minimal()), &memory()));
+        for key in ["probe-password", "replication.conf"] {
+            let text = decode(system["data"][key].as_str().unwrap());
+            write(folder.path(), &format!("system/{key}"), &text);
+        }
+        for (name, text) in [("start.sh", scripts::START), ("ready.sh", scripts::READY)] {
+            write(folder.path(), &format!("config/{name}"), &here(text));
+        }
+        program(
+            folder.path(),
+            "redis-cli",
+            &format!("exec {} -p {port} \"$@\"", version.program("redis-cli")),
+        );
+        program(folder.path(), "redis-server", &format!("exec {} \"$@\"", version.program("redis-server")));
+        let process = run(folder.path());
+        let mut server = Self { folder, port, bus_port, process };
+        server.await_answer(&version.name);
+        server
+    }
+
+    /// Ends the process and starts another one on its data, with more lines of configuration.
+    pub fn restart(&mut self, version: &Version, more: &str) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+        let conf = self.folder.path().join("config/redis.conf");
+        let text = fs::read_to_string(&conf).unwrap();
+        fs::write(conf, text + more).unwrap();
+        self.process = run(self.folder.path());
+        self.await_answer(&version.name);
+    }
+
+    fn await_answer(&mut self, version: &str) {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while !self.answers() {
+            let ended = self.process.try_wait().unwrap();
+            assert!(
+                ended.is_none() && Instant::now() < deadline,
+                "{version} does not start ({ended:?}): {}",
+                self.log()
+            );
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// The log so far.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.folder.path().join("log")).unwrap()
+    }
+
+    /// The arguments of the process, as anybody on the host sees them.
+    pub fn arguments(&self) -> String {
+        fs::read_to_string(format!("/proc/{}/cmdline", self.process.id())).unwrap().replace('\0', " ")
+    }
+
+    /// Whether the liveness probe is content.
+    pub fn answers(&self) -> bool {
+        self.cli("", &["ping"]).status.success()
+    }
+
+    /// What `ready.sh` says.
+    pub fn ready(&self) -> Output {
+        in_pod(self.folder.path(), "ready.sh").output().unwrap()
+    }
+
+    /// Commands on standard input of redis-cli, as `user`.
+    pub fn ask_as(&self, user: &str, password: &str, commands: &str) -> String {
+        let output = self.cli(&format!("AUTH {user} {password}\n{commands}\n"), &[]);
+        let said = String::from_utf8(output.stdout).unwrap().replace('\r', "");
+        said.strip_prefix("OK\n").unwrap_or(&said).trim_end().to_owned()
+    }
+
+    /// The same as the operator.
+    pub fn ask(&self, commands: &str) -> String {
+        self.ask_as("keyslot-operator", "canary-operator", commands)
+    }
+
+    fn cli(&self, input: &str, arguments: &[&str]) -> Output {
+        let mut cli = Command::new(self.folder.path().join("bin/redis-cli"))
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        cli.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+        cli.wait_with_output().unwrap()
+    }
+}
+
+fn run(folder: &Path) -> Child {
+    in_pod(folder, "start.sh").stdout(fs::File::create(folder.join("log")).unwrap()).spawn().unwrap()
+}
+
+/// One of the scripts, with the environment and the path of a pod.
+fn in_pod(folder: &Path, script: &str) -> Command {
+    let mut command = Command::new("sh");
+    let path = format!("{}:/usr/bin:/bin", folder.join("bin").display());
+    command.arg(folder.join("config").join(script)).env_clear().env("PATH", path).envs([
+        ("POD_NAME", "demo-0"),
+        ("POD_NAMESPACE", "shop"),
+        ("POD_IP", "127.0.0.1"),
+        ("SERVICE", "demo"),
+        ("CLUSTER_DOMAIN", "cluster.local"),
+    ]);
+    command
+}
+
+/// The paths of a pod, moved into a folder.
+fn moved(text: &str, folder: &Path) -> String {
+    let folder = folder.display().to_string();
+    text.replace("/etc/keyslot", &folder).replace("dir /data\n", &format!("dir {folder}/data\n"))
+}
+
+fn write(folder: &Path, name: &str, text: &str) {
+    fs::write(folder.join(name), text).unwrap();
+}
+
+/// A program in the folder's own `bin`.
+pub fn program(folder: &Path, name: &str, script: &str) {
+    let path = folder.join("bin").join(name);
+    fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+/// Ports below those that the kernel gives out by itself: nobody takes one between this look and the server's start.
+fn free_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let first = u16::try_from(std::process::id() % 1000).unwrap() * 16;
+    loop {
+        let port = 12_000 + (first + NEXT.fetch_add(1, Ordering::Relaxed)) % 18_000;
+        if TcpListener::bind(("0.0.0.0", port)).is_ok() {
+            return port;
+        }
+    }
+}
+
+/// Base64, as the API server writes a Secret.
+fn decode(text: &str) -> String {
+    let bytes: k8s_openapi::ByteString = serde_json::from_value(text.into()).unwrap();
+    String::from_utf8(bytes.0).unwrap()
+}
