@@ -12,4 +12,4 @@ mod reference;
 pub mod v1alpha1;
 
 pub use crd::crd;
-pub use reference::reference;
+pub use reference::{conditions_page, reference};

@@ -22,8 +22,28 @@ can judge is told by a condition, and the part in question stays as it was.
 `metadata.name` has at most 40 lower case letters, digits and `-`, starts with a letter, and does not end in
 `-client`, `-config`, `-acl`, `-system` or `-connection`.
 
-A change of a field reaches a running cluster in one of these ways: **live** changes the nodes in place,
-**roll** restarts the pods one by one, **immutable** is refused.
+A change of a field is meant to reach a running cluster in one of these ways: **live** changes the nodes in
+place, **roll** restarts the pods one by one, **immutable** is refused. This version carries out changes of
+`spec.users` and `spec.paused`. Every other accepted change of a formed cluster waits: the condition
+`UpdatePending` names its fields, and nothing of it reaches a pod. [conditions.md](conditions.md) has the
+conditions and their reasons.
+";
+
+const CONDITIONS: &str = "\
+# Conditions
+
+<!-- Made by `crdgen conditions` from crates/api/src/conditions.rs. Do not edit. -->
+
+Every condition has the generation that it was judged for, a reason from the closed list below, and a message that
+names the object, the field and the next step. `Ready`, `SlotsCovered`, `AclApplied` and `ConfigApplied` are False
+when something is missing; `Progressing`, `UpdatePending`, `Degraded`, `ConsentNeeded` and `Paused` are True when there
+is something to tell, and none of these makes `Ready` False. `Unknown` means that no node answers the operator.
+
+A script waits like this:
+
+```sh
+kubectl wait rcl/demo --for=condition=Ready --timeout=2m
+```
 ";
 
 /// Types of Kubernetes itself, which its own reference describes.
@@ -51,6 +71,12 @@ pub fn reference() -> String {
         text.push_str("\n## status\n\n| Field | Type | Meaning |\n|---|---|---|\n");
         write_status(&mut text, status, "status");
     }
+    text
+}
+
+/// The text of docs/conditions.md.
+pub fn conditions_page() -> String {
+    let mut text = CONDITIONS.to_owned();
     write_vocabulary(&mut text);
     text
 }
@@ -126,7 +152,7 @@ fn write_directives(text: &mut String) {
 }
 
 fn write_vocabulary(text: &mut String) {
-    text.push_str("\n## Conditions\n\n| Type | Meaning when True |\n|---|---|\n");
+    text.push_str("\n## Types\n\n| Type | Meaning when True |\n|---|---|\n");
     for condition in ConditionType::ALL {
         let _ = writeln!(text, "| `{condition}` | {} |", cell(condition.meaning()));
     }

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 const CRD: &str = include_str!("../../../crds/redisclusters.yaml");
 const REFERENCE: &str = include_str!("../../../docs/reference.md");
+const CONDITIONS: &str = include_str!("../../../docs/conditions.md");
 
 fn schema_of(part: &str) -> Value {
     let crd = serde_json::to_value(keyslot_api::crd()).expect("a CRD is JSON");
@@ -30,6 +31,12 @@ fn the_published_crd_is_current() {
 fn the_reference_is_current() {
     let current = REFERENCE == keyslot_api::reference();
     assert!(current, "run: cargo run -p keyslot-api --bin crdgen docs > docs/reference.md");
+}
+
+#[test]
+fn the_page_on_conditions_is_current() {
+    let current = CONDITIONS == keyslot_api::conditions_page();
+    assert!(current, "run: cargo run -p keyslot-api --bin crdgen conditions > docs/conditions.md");
 }
 
 #[test]

@@ -10,8 +10,9 @@ use serde::{Deserialize, Serialize};
 use super::{RedisClusterStatus, ResourceRequirements, Storage, User, rules, schema};
 
 /// The wanted state of the cluster. Each field says how a change of it reaches a running cluster: `live`
-/// changes the nodes in place, `roll` restarts the pods one by one, `immutable` is refused. Accepted
-/// changes that wait are named by the condition `UpdatePending`.
+/// changes the nodes in place, `roll` restarts the pods one by one, `immutable` is refused. This version
+/// carries out changes of users and paused; all other accepted changes of a formed cluster wait, and the
+/// condition `UpdatePending` names them.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[kube(
     group = "keyslot.dev",
