@@ -51,6 +51,9 @@ pub fn prepare_for_cluster() -> Result<()> {
 }
 
 pub fn prepare_for_images() -> Result<()> {
+    if !nix::unistd::geteuid().is_root() {
+        bail!("only root may unpack root filesystems, with their owners and devices: start it with sudo");
+    }
     install(&missing(&FOR_IMAGES))
 }
 

@@ -51,7 +51,7 @@ impl Process {
     /// busy disk takes a while.
     pub fn kill(&self) -> Result<()> {
         self.signal(Signal::SIGKILL)?;
-        let deadline = Instant::now() + Duration::from_secs(60);
+        let deadline = Instant::now() + Duration::from_mins(1);
         while self.is_alive() {
             if Instant::now() > deadline {
                 bail!("process {} does not end although it was killed", self.pid);

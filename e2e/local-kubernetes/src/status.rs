@@ -46,7 +46,7 @@ struct NodeStatus {
 pub fn print(state: &State, as_json: bool) -> Result<()> {
     let status = look(state);
     if as_json {
-        tell(format!("{}", serde_json::to_string_pretty(&status)?));
+        tell(serde_json::to_string_pretty(&status)?);
         return Ok(());
     }
     if !state.marker().exists() {

@@ -70,12 +70,15 @@ fn is_running(state: &State) -> bool {
 }
 
 fn prepare(state: &State, programs: &Programs, pause: &Path) -> Result<()> {
+    // The marker comes first: without it a folder that a crash left would count as somebody else's.
+    fs::create_dir_all(state.root())
+        .and_then(|()| fs::write(state.marker(), "This folder is made and removed by local-kubernetes.\n"))
+        .with_context(|| format!("cannot write to {}", state.root().display()))?;
     let folders =
         [state.bin(), state.pki(), state.config(), state.logs(), state.processes(), state.clients()];
     for folder in folders {
         fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
     }
-    fs::write(state.marker(), "This folder is made and removed by local-kubernetes.\n")?;
     make_covered_folders(state)?;
     golang::link(programs, &state.bin())?;
     std::os::unix::fs::symlink(pause, state.bin().join("pause.tar"))?;
