@@ -1,0 +1,83 @@
+//! The settings loop: users and live configuration, node by node.
+
+use std::time::Duration;
+
+use keyslot_api::v1alpha1::RedisCluster;
+use keyslot_planner::Desired;
+use keyslot_planner::observed::NodeSettings;
+use keyslot_planner::settings::{SettingsReport, node_report, trials, users_file};
+use kube::Resource;
+use kube::runtime::controller::Action;
+use tracing::info;
+
+use crate::cluster::ClusterRef;
+use crate::context::Context;
+use crate::nodes::Nodes;
+use crate::reconcile::dereference::dereference;
+use crate::reconcile::execute::{Executed, execute_one};
+use crate::reconcile::observe::{self, members};
+use crate::reconcile::report::report;
+use crate::reconcile::settle_nodes::{Settled, settle_nodes};
+use crate::reconcile::{Error, passwords, user_secrets};
+
+/// How often a cluster is looked at when nothing tells of a change: somebody may have changed a user by hand.
+const RESYNC: Duration = Duration::from_secs(60);
+
+/// One pass.
+pub async fn reconcile<N: Nodes>(cluster: &RedisCluster, ctx: &Context<N>) -> Result<Action, Error> {
+    let inputs = dereference(cluster, ctx).await?;
+    if !inputs.system.formed {
+        // Nobody is let in before the cluster has formed; the marker is an event that leads here.
+        return Ok(Action::await_change());
+    }
+    let inputs = passwords::ensure(cluster, inputs, ctx).await?;
+    let desired = Desired::from_spec(cluster, &inputs);
+    let members = members(&desired, observe::own_set(&desired, ctx).as_ref(), ctx);
+    let settled = settle_nodes(&desired, &members, ctx).await;
+    let filed = bring_file_up(&desired, &settled, ctx).await;
+    let settings = settings_report(&desired, &settled, &filed);
+    let secrets =
+        if desired.paused { Ok(()) } else { user_secrets::write(cluster, &desired, &settings, ctx).await };
+    if settled.changed || filed != Executed::Done {
+        info!(cluster = %ClusterRef::of(cluster.meta()), step = "settings", outcome = ?settled.executed.outcome(), "users and live settings");
+    }
+    ctx.memory.of(cluster.meta()).settings(settings);
+    report(cluster, &desired, ctx).await?;
+    let executed = settled.executed.worse(filed);
+    let again = if let Executed::NotYet(wait) = executed { wait } else { resync(&desired) };
+    executed.result()?;
+    secrets.map_err(Error::UserSecrets)?;
+    Ok(Action::requeue(again))
+}
+
+/// Writes `users.acl` when the nodes have accepted other lines than it has.
+async fn bring_file_up<N: Nodes>(desired: &Desired, settled: &Settled, ctx: &Context<N>) -> Executed {
+    let Some(file) = observe::users_file(desired, ctx) else { return Executed::Done };
+    let answered: Vec<NodeSettings> =
+        settled.nodes.values().filter_map(|node| node.as_ref().ok()).cloned().collect();
+    match users_file(desired, &file, &answered, desired.system.formed) {
+        Some(operation) => execute_one(desired, operation, ctx).await,
+        None => Executed::Done,
+    }
+}
+
+fn settings_report(desired: &Desired, settled: &Settled, filed: &Executed) -> SettingsReport {
+    let report = |node: &NodeSettings| node_report(desired, node, desired.system.formed);
+    let nodes = settled
+        .nodes
+        .iter()
+        .map(|(pod, node)| (pod.clone(), node.as_ref().map(report).map_err(Clone::clone)));
+    let file_problem = match filed {
+        Executed::Failed { error, .. } => Some(error.clone()),
+        Executed::Done | Executed::NotYet(_) | Executed::Paused | Executed::NotLeader => None,
+    };
+    SettingsReport { nodes: nodes.collect(), file_problem }
+}
+
+/// A look costs four questions, three more for each trial and one for each user: with many users it is taken less
+/// often, so that an idle node is asked by this loop once in four seconds at most.
+fn resync(desired: &Desired) -> Duration {
+    let users = desired.users.len() + desired.system_users.len();
+    let questions = 4 + 3 * trials(desired).len() + users;
+    RESYNC.max(Duration::from_secs(4 * u64::try_from(questions).unwrap_or(u64::MAX)))
+}

@@ -1,0 +1,186 @@
+//! What the operator remembers of each cluster between passes. Nothing here is needed for safety: all of it is lost
+//! with the process and found again by looking.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use keyslot_api::v1alpha1::{RedisCluster, RedisClusterStatus};
+use keyslot_planner::Plan;
+use keyslot_planner::observed::Observed;
+use keyslot_planner::plan::Outcome;
+use keyslot_planner::settings::SettingsReport;
+use kube::core::ObjectMeta;
+use tokio::time::Instant;
+
+use crate::cluster::ClusterRef;
+
+/// How long the status that was written last counts as the present one, whatever the watch shows: it may be older.
+const WATCH_LAG: Duration = Duration::from_secs(5);
+
+/// All clusters of a scope.
+#[derive(Default)]
+pub struct Memory(Mutex<HashMap<ClusterRef, Arc<ClusterMemory>>>);
+
+/// One cluster. Both loops write into it; each its own part.
+pub struct ClusterMemory {
+    uid: Option<String>,
+    facts: Mutex<Facts>,
+    /// What was reported last. Held while a report is written: one writer at a time.
+    pub reported: tokio::sync::Mutex<Reported>,
+}
+
+/// What the loops found last.
+#[derive(Clone, Default)]
+pub struct Facts {
+    /// The topology loop's last pass.
+    pub topology: Option<Arc<TopologyPass>>,
+    /// The settings loop's last pass.
+    pub settings: Option<Arc<SettingsReport>>,
+    /// Objects with names that we need and that somebody else made, as `Kind/name`.
+    pub foreign: BTreeSet<String>,
+}
+
+/// A pass of the topology loop.
+pub struct TopologyPass {
+    /// What was seen.
+    pub observed: Observed,
+    /// What was decided.
+    pub plan: Plan,
+    /// How it went.
+    pub outcome: Outcome,
+}
+
+/// What was reported last.
+#[derive(Default)]
+pub struct Reported {
+    status: Option<(RedisClusterStatus, Instant)>,
+    undecodable: Option<i64>,
+}
+
+impl Memory {
+    /// What is remembered of this very resource; of an earlier one of the same name nothing is.
+    pub fn of(&self, metadata: &ObjectMeta) -> Arc<ClusterMemory> {
+        let mut clusters = self.lock();
+        let known = clusters.get(&ClusterRef::of(metadata)).filter(|memory| memory.uid == metadata.uid);
+        if let Some(memory) = known {
+            return Arc::clone(memory);
+        }
+        let memory = Arc::new(ClusterMemory {
+            uid: metadata.uid.clone(),
+            facts: Mutex::default(),
+            reported: tokio::sync::Mutex::default(),
+        });
+        clusters.insert(ClusterRef::of(metadata), Arc::clone(&memory));
+        memory
+    }
+
+    /// The cluster is gone.
+    pub fn forget(&self, cluster: &ClusterRef) {
+        self.lock().remove(cluster);
+    }
+
+    /// Another process looks after the clusters now; what is remembered here grows old.
+    pub fn forget_all(&self) {
+        self.lock().clear();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<ClusterRef, Arc<ClusterMemory>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl ClusterMemory {
+    /// A copy of what the loops found last.
+    pub fn facts(&self) -> Facts {
+        self.lock().clone()
+    }
+
+    /// The topology loop has passed.
+    pub fn topology(&self, pass: TopologyPass) {
+        self.lock().topology = Some(Arc::new(pass));
+    }
+
+    /// The settings loop has passed.
+    pub fn settings(&self, report: SettingsReport) {
+        self.lock().settings = Some(Arc::new(report));
+    }
+
+    /// Somebody else has an object of that key. Tells whether that is news.
+    pub fn found_foreign(&self, key: String) -> bool {
+        self.lock().foreign.insert(key)
+    }
+
+    /// Nobody else has it any more.
+    pub fn not_foreign(&self, key: &str) {
+        self.lock().foreign.remove(key);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Facts> {
+        self.facts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Reported {
+    /// The resource's present status: the one in the watch's copy, unless we wrote a newer one just now.
+    pub fn present(&self, cluster: &RedisCluster) -> Option<RedisClusterStatus> {
+        match &self.status {
+            Some((written, at)) if at.elapsed() < WATCH_LAG => Some(written.clone()),
+            _ => cluster.status.clone(),
+        }
+    }
+
+    /// Time since the last write by this process; without any, long ago.
+    pub fn since_write(&self) -> Duration {
+        self.status.as_ref().map_or(Duration::MAX, |(_, at)| at.elapsed())
+    }
+
+    /// Whether people were told that this generation can't be read.
+    pub fn has_told_undecodable(&self, generation: Option<i64>) -> bool {
+        self.undecodable.is_some() && self.undecodable == generation
+    }
+
+    /// People were told that this generation can't be read.
+    pub fn told_undecodable(&mut self, generation: Option<i64>) {
+        self.undecodable = generation;
+    }
+
+    /// A status was written.
+    pub fn wrote(&mut self, status: RedisClusterStatus) {
+        self.status = Some((status, Instant::now()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use keyslot_api::v1alpha1::RedisClusterSpec;
+
+    fn metadata(uid: &str) -> ObjectMeta {
+        ObjectMeta {
+            namespace: Some("shop".to_owned()),
+            name: Some("demo".to_owned()),
+            uid: Some(uid.to_owned()),
+            ..ObjectMeta::default()
+        }
+    }
+
+    #[test]
+    fn a_recreated_resource_starts_with_an_empty_memory() {
+        let memory = Memory::default();
+        memory.of(&metadata("u-1")).found_foreign("Service/demo".to_owned());
+        assert_eq!(memory.of(&metadata("u-1")).facts().foreign.len(), 1);
+        assert!(memory.of(&metadata("u-2")).facts().foreign.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_own_status_counts_until_the_watch_must_have_shown_it() {
+        let mut cluster = RedisCluster::new("demo", RedisClusterSpec::with_image("redis:8.0"));
+        cluster.status = Some(RedisClusterStatus { step: Some("old".to_owned()), ..Default::default() });
+        let mut reported = Reported::default();
+        reported.wrote(RedisClusterStatus { step: Some("new".to_owned()), ..Default::default() });
+        assert_eq!(reported.present(&cluster).unwrap().step.as_deref(), Some("new"));
+        tokio::time::advance(WATCH_LAG).await;
+        assert_eq!(reported.present(&cluster).unwrap().step.as_deref(), Some("old"));
+    }
+}

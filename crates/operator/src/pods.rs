@@ -1,0 +1,139 @@
+//! From a pod as Kubernetes shows it to a member of the cluster.
+
+use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use keyslot_api::labels;
+use keyslot_planner::ids::{HostName, PodName, Uid};
+use keyslot_planner::observed::{Member, MemberLabels, PodTrouble, RoleLabel, Unreachable};
+use kube::ResourceExt;
+
+/// Label that the StatefulSet controller gives each pod.
+const REVISION: &str = "controller-revision-hash";
+
+/// The pod's name, if it is one that the cluster's StatefulSet makes: `<cluster>-<ordinal>`, made by no other
+/// controller.
+pub fn member_name(pod: &Pod, cluster: &str) -> Option<PodName> {
+    let name = pod.metadata.name.as_deref()?;
+    let ordinal = name.strip_prefix(cluster)?.strip_prefix('-')?;
+    let of_set = controller(pod).is_none_or(|owner| owner.kind == "StatefulSet" && owner.name == cluster);
+    let plain = ordinal == "0" || (ordinal.bytes().all(|b| b.is_ascii_digit()) && !ordinal.starts_with('0'));
+    (of_set && plain && !ordinal.is_empty()).then(|| PodName::new(name))
+}
+
+/// The pod as a member whose node has not been asked yet. `set` is the StatefulSet of today: a pod of an earlier one
+/// is on its way out, also before the garbage collector has come to it.
+pub fn member(pod: &Pod, set: Option<&Uid>) -> Member {
+    let status = pod.status.as_ref();
+    let of_another_set = controller(pod).is_some_and(|owner| set.is_none_or(|set| set.as_str() != owner.uid));
+    let runs = status.and_then(|s| s.phase.as_deref()) == Some("Running");
+    let ip = status.and_then(|s| s.pod_ip.as_deref()).and_then(|ip| ip.parse().ok());
+    Member {
+        uid: Uid::new(pod.uid().unwrap_or_default()),
+        // A pod that has ended keeps its address in its status while another pod may have got it.
+        ip: ip.filter(|_| runs),
+        host: pod.spec.as_ref().and_then(|spec| spec.node_name.clone()).map(HostName::new),
+        zone: None,
+        ready: is_true(pod, "Ready"),
+        terminating: pod.metadata.deletion_timestamp.is_some() || of_another_set,
+        revision: pod.labels().get(REVISION).cloned(),
+        labels: MemberLabels {
+            shard: pod.labels().get(labels::SHARD).and_then(|shard| shard.parse().ok()),
+            role: match pod.labels().get(labels::ROLE).map(String::as_str) {
+                Some(labels::ROLE_PRIMARY) => Some(RoleLabel::Primary),
+                Some(labels::ROLE_REPLICA) => Some(RoleLabel::Replica),
+                _ => None,
+            },
+        },
+        trouble: trouble(pod),
+        redis: Err(Unreachable::NoAddress),
+    }
+}
+
+/// What tells one run of the pod's server container from the next.
+pub fn container_run(pod: &Pod) -> Option<String> {
+    container_statuses(pod).next().and_then(|status| status.container_id.clone())
+}
+
+fn controller(pod: &Pod) -> Option<&OwnerReference> {
+    pod.owner_references().iter().find(|owner| owner.controller == Some(true))
+}
+
+fn is_true(pod: &Pod, condition: &str) -> bool {
+    let conditions = pod.status.as_ref().and_then(|s| s.conditions.as_deref()).unwrap_or_default();
+    conditions.iter().any(|c| c.type_ == condition && c.status == "True")
+}
+
+fn container_statuses(pod: &Pod) -> impl Iterator<Item = &ContainerStatus> {
+    let status = pod.status.as_ref();
+    let main = status.and_then(|s| s.container_statuses.as_deref()).unwrap_or_default();
+    let init = status.and_then(|s| s.init_container_statuses.as_deref()).unwrap_or_default();
+    main.iter().chain(init)
+}
+
+fn trouble(pod: &Pod) -> Option<PodTrouble> {
+    unschedulable(pod).or_else(|| container_statuses(pod).find_map(container_trouble)).or_else(|| ended(pod))
+}
+
+fn unschedulable(pod: &Pod) -> Option<PodTrouble> {
+    let conditions = pod.status.as_ref()?.conditions.as_deref()?;
+    let condition = conditions.iter().find(|c| c.type_ == "PodScheduled" && c.status == "False")?;
+    if condition.reason.as_deref() != Some("Unschedulable") {
+        return None;
+    }
+    Some(PodTrouble::Unschedulable(condition.message.clone().unwrap_or_default()))
+}
+
+fn container_trouble(status: &ContainerStatus) -> Option<PodTrouble> {
+    let waiting = status.state.as_ref()?.waiting.as_ref()?;
+    let reason = waiting.reason.as_deref()?;
+    let words = || match waiting.message.as_deref() {
+        Some(message) if !message.is_empty() => format!("{reason}: {message}"),
+        _ => reason.to_owned(),
+    };
+    match reason {
+        "CrashLoopBackOff" => Some(PodTrouble::CrashLoop {
+            last: last_end(status),
+            restarts: u32::try_from(status.restart_count).ok()?,
+        }),
+        "ErrImagePull"
+        | "ImagePullBackOff"
+        | "InvalidImageName"
+        | "ErrImageNeverPull"
+        | "ImageInspectError"
+        | "RegistryUnavailable" => Some(PodTrouble::ImagePull(words())),
+        "CreateContainerConfigError"
+        | "CreateContainerError"
+        | "RunContainerError"
+        | "PreCreateHookError"
+        | "PreStartHookError"
+        | "PostStartHookError" => Some(PodTrouble::CannotStart(words())),
+        // Ordinary steps of a start: ContainerCreating, PodInitializing.
+        _ => None,
+    }
+}
+
+fn last_end(status: &ContainerStatus) -> String {
+    let Some(end) = status.last_state.as_ref().and_then(|last| last.terminated.as_ref()) else {
+        return "it ended".to_owned();
+    };
+    let reason = end.reason.as_deref().unwrap_or("Error");
+    let mut words = format!("{reason}, exit code {}", end.exit_code);
+    if let Some(message) = end.message.as_deref().map(str::trim).filter(|message| !message.is_empty()) {
+        words = format!("{words}: {message}");
+    }
+    words
+}
+
+/// A pod that was evicted or lost with its host is done for; its StatefulSet replaces it.
+fn ended(pod: &Pod) -> Option<PodTrouble> {
+    let status = pod.status.as_ref()?;
+    if status.phase.as_deref() != Some("Failed") {
+        return None;
+    }
+    let reason = status.reason.as_deref().unwrap_or("Failed");
+    let message = status.message.as_deref().unwrap_or("the pod has ended");
+    Some(PodTrouble::CannotStart(format!("{reason}: {message}")))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,109 @@
+use super::*;
+use serde_json::{Value, json};
+
+fn pod(name: &str, more: &Value) -> Pod {
+    let mut pod = json!({
+        "metadata": {
+            "name": name,
+            "uid": "pod-uid",
+            "labels": { "controller-revision-hash": "demo-7", "keyslot.dev/shard": "2", "keyslot.dev/role": "replica" },
+            "ownerReferences": [
+                { "apiVersion": "apps/v1", "kind": "StatefulSet", "name": "demo", "uid": "set-uid", "controller": true }
+            ],
+        },
+        "spec": { "containers": [], "nodeName": "host-a" },
+        "status": { "phase": "Running", "podIP": "10.1.2.3", "conditions": [{ "type": "Ready", "status": "True" }] },
+    });
+    merge(&mut pod, more);
+    serde_json::from_value(pod).unwrap()
+}
+
+fn merge(into: &mut Value, from: &Value) {
+    match (into, from) {
+        (Value::Object(into), Value::Object(from)) => {
+            for (key, value) in from {
+                merge(into.entry(key.clone()).or_insert(Value::Null), value);
+            }
+        }
+        (into, from) => *into = from.clone(),
+    }
+}
+
+fn waiting(reason: &str, message: &str) -> Value {
+    json!({ "status": { "phase": "Pending", "containerStatuses": [{
+        "name": "redis", "image": "", "imageID": "", "ready": false, "restartCount": 4,
+        "state": { "waiting": { "reason": reason, "message": message } },
+        "lastState": { "terminated": { "exitCode": 1, "reason": "Error", "message": "Bad directive\n" } },
+    }]}})
+}
+
+#[test]
+fn a_running_pod_becomes_a_member_with_address_host_and_labels() {
+    let member = member(&pod("demo-4", &json!({})), Some(&Uid::new("set-uid")));
+    assert_eq!(member.ip, Some([10, 1, 2, 3].into()));
+    assert_eq!(member.host, Some(HostName::new("host-a")));
+    assert_eq!(member.labels, MemberLabels { shard: Some(2), role: Some(RoleLabel::Replica) });
+    assert_eq!(member.revision.as_deref(), Some("demo-7"));
+    assert!(member.ready && !member.terminating && member.trouble.is_none());
+}
+
+#[test]
+fn a_pod_that_has_ended_has_no_address() {
+    for phase in ["Failed", "Succeeded", "Pending"] {
+        let member =
+            member(&pod("demo-4", &json!({ "status": { "phase": phase } })), Some(&Uid::new("set-uid")));
+        assert_eq!(member.ip, None, "{phase}");
+    }
+}
+
+#[test]
+fn a_pod_of_an_earlier_set_is_on_its_way_out() {
+    assert!(member(&pod("demo-4", &json!({})), Some(&Uid::new("other-set"))).terminating);
+    assert!(member(&pod("demo-4", &json!({})), None).terminating);
+    let orphan = pod("demo-4", &json!({ "metadata": { "ownerReferences": [] } }));
+    assert!(!member(&orphan, Some(&Uid::new("other-set"))).terminating);
+    let deleted = pod("demo-4", &json!({ "metadata": { "deletionTimestamp": "2026-01-01T00:00:00Z" } }));
+    assert!(member(&deleted, Some(&Uid::new("set-uid"))).terminating);
+}
+
+#[test]
+fn only_pods_of_the_set_are_members() {
+    assert_eq!(member_name(&pod("demo-4", &json!({})), "demo"), Some(PodName::new("demo-4")));
+    for name in ["demo-x", "demo-", "demo-04", "demo", "demo-4-5", "other-4"] {
+        assert_eq!(member_name(&pod(name, &json!({})), "demo"), None, "{name}");
+    }
+    let of_job = json!({ "metadata": { "ownerReferences": [
+        { "apiVersion": "batch/v1", "kind": "Job", "name": "demo", "uid": "j", "controller": true }
+    ]}});
+    assert_eq!(member_name(&pod("demo-4", &of_job), "demo"), None);
+}
+
+#[test]
+fn trouble_is_told_in_the_words_of_kubernetes() {
+    let trouble = |more: &Value| member(&pod("demo-4", more), None).trouble;
+    let unschedulable = json!({ "status": { "phase": "Pending", "conditions": [
+        { "type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/3 nodes" }
+    ]}});
+    assert_eq!(trouble(&unschedulable), Some(PodTrouble::Unschedulable("0/3 nodes".to_owned())));
+    assert_eq!(
+        trouble(&waiting("ImagePullBackOff", "no such image")),
+        Some(PodTrouble::ImagePull("ImagePullBackOff: no such image".to_owned()))
+    );
+    assert_eq!(
+        trouble(&waiting("CrashLoopBackOff", "")),
+        Some(PodTrouble::CrashLoop { last: "Error, exit code 1: Bad directive".to_owned(), restarts: 4 })
+    );
+    assert_eq!(
+        trouble(&waiting("CreateContainerConfigError", "no secret")),
+        Some(PodTrouble::CannotStart("CreateContainerConfigError: no secret".to_owned()))
+    );
+    let evicted = json!({ "status": { "phase": "Failed", "reason": "Evicted", "message": "low on memory" } });
+    assert_eq!(trouble(&evicted), Some(PodTrouble::CannotStart("Evicted: low on memory".to_owned())));
+}
+
+#[test]
+fn ordinary_steps_of_a_start_are_no_trouble() {
+    for reason in ["ContainerCreating", "PodInitializing"] {
+        assert_eq!(member(&pod("demo-4", &waiting(reason, "")), None).trouble, None, "{reason}");
+    }
+}

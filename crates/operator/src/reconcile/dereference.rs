@@ -1,0 +1,152 @@
+//! Fetches what the resource refers to, from the watches' copies.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use k8s_openapi::ByteString;
+use k8s_openapi::api::apps::v1::StatefulSet;
+use k8s_openapi::api::core::v1::{Pod, Secret};
+use keyslot_api::labels;
+use keyslot_api::v1alpha1::{RedisCluster, RedisClusterSpec};
+use keyslot_planner::Inputs;
+use keyslot_planner::desired::{PasswordSecret, SystemMemory};
+use keyslot_planner::ids::Uid;
+use keyslot_planner::manifests::names;
+use kube::api::Api;
+use kube::{Resource, ResourceExt};
+use secrecy::SecretString;
+
+use super::Error;
+use crate::cluster::ClusterRef;
+use crate::context::Context;
+use crate::nodes::Nodes;
+use crate::objects::{self, Owner};
+use crate::ownership::{Ownership, ownership};
+use crate::pods;
+use crate::stores::named;
+
+/// Everything that the planner needs besides the resource.
+pub async fn dereference<N: Nodes>(cluster: &RedisCluster, ctx: &Context<N>) -> Result<Inputs, Error> {
+    let key = ClusterRef::of(cluster.meta());
+    let uid = Uid::new(cluster.uid().unwrap_or_default());
+    let own = |metadata: &_| ownership(metadata, &uid, &key.name) == Ownership::Own;
+    let system =
+        named(&ctx.stores.secrets, &key, &names::system(&key.name)).filter(|secret| own(&secret.metadata));
+    let set = named(&ctx.stores.stateful_sets, &key, &key.name).filter(|set| own(&set.metadata));
+    let pods = ctx.stores.pods_of(&key);
+    let pods: Vec<&Pod> =
+        pods.iter().map(AsRef::as_ref).filter(|p| pods::member_name(p, &key.name).is_some()).collect();
+    let set_uid = set.as_ref().and_then(|set| set.uid()).map(Uid::new);
+    Ok(Inputs {
+        system: system
+            .as_ref()
+            .and_then(|secret| secret.data.as_ref())
+            .map(SystemMemory::parse)
+            .unwrap_or_default(),
+        password_secrets: password_secrets(cluster, &key, ctx).await?,
+        in_force: in_force(set.as_deref(), &pods),
+        shards_seen: pods.iter().filter_map(|pod| pods::member(pod, set_uid.as_ref()).labels.shard).collect(),
+        foreign_objects: foreign_objects(
+            Owner { namespace: &key.namespace, name: &key.name, uid: &uid },
+            cluster,
+            ctx,
+        )
+        .await?,
+        cluster_domain: ctx.cluster_domain.clone(),
+    })
+}
+
+/// The referenced Secrets. Those with their owner's consent are watched; of another one only the existence is asked
+/// for, which costs a request as long as the user has to do something about it.
+async fn password_secrets<N: Nodes>(
+    cluster: &RedisCluster,
+    key: &ClusterRef,
+    ctx: &Context<N>,
+) -> Result<BTreeMap<String, PasswordSecret>, Error> {
+    let passwords = cluster.spec.users.iter().flat_map(|user| &user.passwords);
+    let wanted: BTreeSet<&str> =
+        passwords.filter_map(|p| p.secret_key_ref.as_ref()).map(|r| r.name.as_str()).collect();
+    let mut found = BTreeMap::new();
+    for name in wanted {
+        if let Some(secret) = named(&ctx.stores.user_passwords, key, name) {
+            let values = secret.data.as_ref().map(texts).unwrap_or_default();
+            found.insert(name.to_owned(), PasswordSecret { allowed: true, values });
+            continue;
+        }
+        let api = Api::<Secret>::namespaced(ctx.client.clone(), &key.namespace);
+        let there = api.get_metadata_opt(name).await.map_err(|source| {
+            Error::Dereference(objects::Error::Api { object: format!("Secret/{name}"), source })
+        })?;
+        if there.is_some() {
+            found.insert(name.to_owned(), PasswordSecret { allowed: false, values: BTreeMap::new() });
+        }
+    }
+    Ok(found)
+}
+
+fn texts(data: &BTreeMap<String, ByteString>) -> BTreeMap<String, SecretString> {
+    let text = |bytes: &ByteString| std::str::from_utf8(&bytes.0).ok().map(SecretString::from);
+    data.iter().filter_map(|(key, bytes)| Some((key.clone(), text(bytes)?))).collect()
+}
+
+/// What the pods were made from: as the StatefulSet says, or the pods while it is away.
+fn in_force(set: Option<&StatefulSet>, pods: &[&Pod]) -> Option<RedisClusterSpec> {
+    let of_set = set.and_then(spec_in_force);
+    let of_pod = |pod: &&Pod| parse(pod.annotations().get(labels::IN_FORCE)?);
+    of_set.or_else(|| pods.iter().find_map(of_pod))
+}
+
+/// Annotation `keyslot.dev/in-force` of the StatefulSet's pods.
+pub fn spec_in_force(set: &StatefulSet) -> Option<RedisClusterSpec> {
+    let template = set.spec.as_ref()?.template.metadata.as_ref()?;
+    parse(template.annotations.as_ref()?.get(labels::IN_FORCE)?)
+}
+
+fn parse(annotation: &str) -> Option<RedisClusterSpec> {
+    serde_json::from_str(annotation)
+        .inspect_err(|error| tracing::warn!(%error, "the annotation {} can't be read", labels::IN_FORCE))
+        .ok()
+}
+
+/// What earlier passes ran into, as far as it is still there.
+async fn foreign_objects<N: Nodes>(
+    owner: Owner<'_>,
+    cluster: &RedisCluster,
+    ctx: &Context<N>,
+) -> Result<BTreeSet<String>, Error> {
+    let memory = ctx.memory.of(cluster.meta());
+    let mut foreign = memory.facts().foreign;
+    for key in foreign.clone() {
+        let found = objects::owner_of(&ctx.client, owner, &key).await;
+        let found = found
+            .map_err(|source| Error::Dereference(objects::Error::Api { object: key.clone(), source }))?;
+        if found != Some(Ownership::Foreign) {
+            memory.not_foreign(&key);
+            foreign.remove(&key);
+        }
+    }
+    Ok(foreign)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_that_are_no_text_are_absent() {
+        let data = [
+            ("password".to_owned(), ByteString(b"open sesame".to_vec())),
+            ("key.der".to_owned(), ByteString(vec![0xff, 0xfe])),
+        ];
+        assert_eq!(texts(&data.into()).into_keys().collect::<Vec<_>>(), ["password"]);
+    }
+
+    #[test]
+    fn pods_tell_what_is_in_force_while_the_set_is_away() {
+        let spec = RedisClusterSpec::with_image("redis:8.0");
+        let mut pod = Pod::default();
+        let text = serde_json::to_string(&spec).unwrap();
+        pod.metadata.annotations = Some([(labels::IN_FORCE.to_owned(), text)].into());
+        assert_eq!(in_force(None, &[&pod]), Some(spec));
+        assert_eq!(in_force(None, &[]), None);
+    }
+}

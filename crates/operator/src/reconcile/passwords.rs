@@ -1,0 +1,162 @@
+//! Makes the passwords that the system Secret lacks. They are stored before anything uses them: a password that only
+//! a server knows would lock everybody out.
+
+use k8s_openapi::api::core::v1::Secret;
+use keyslot_api::v1alpha1::RedisCluster;
+use keyslot_planner::desired::{PasswordName, SystemMemory, missing_passwords};
+use keyslot_planner::ids::Uid;
+use keyslot_planner::manifests::{names, system_secret};
+use keyslot_planner::{Inputs, Manifest};
+use kube::api::{Api, Patch};
+use kube::{Resource, ResourceExt};
+use rand::distr::{Alphanumeric, SampleString};
+use secrecy::SecretString;
+use serde_json::json;
+
+use super::Error;
+use crate::cluster::ClusterRef;
+use crate::context::Context;
+use crate::nodes::Nodes;
+use crate::objects::{self, Created, Owner};
+use crate::ownership::{Ownership, ownership};
+use crate::stores::named;
+
+/// 62^32 possibilities, and no character that a shell, a URL or a file needs to escape.
+const LENGTH: usize = 32;
+
+/// The other loop or an earlier pass may be faster; more than that is trouble.
+const ATTEMPTS: usize = 3;
+
+/// The inputs with every password that is needed. When somebody else has the Secret's name the passwords stay away,
+/// and the inputs say so.
+pub async fn ensure<N: Nodes>(
+    cluster: &RedisCluster,
+    mut inputs: Inputs,
+    ctx: &Context<N>,
+) -> Result<Inputs, Error> {
+    let key = ClusterRef::of(cluster.meta());
+    let mut seen =
+        named(&ctx.stores.secrets, &key, &names::system(&key.name)).map(|secret| (*secret).clone());
+    for _ in 0..ATTEMPTS {
+        let missing = missing_passwords(cluster, &inputs.system);
+        if missing.is_empty() || cluster.spec.paused {
+            return Ok(inputs);
+        }
+        if !ctx.leadership.is_held() {
+            return Err(Error::NotLeader);
+        }
+        let mut memory = inputs.system.clone();
+        missing.into_iter().for_each(|name| keep(&mut memory, name, generate()));
+        match store(cluster, &memory, seen.as_ref(), ctx).await {
+            Ok(Stored::Yes) => {
+                inputs.system = memory;
+                return Ok(inputs);
+            }
+            // Somebody was faster, or the watch's copy is old: what is there counts.
+            Ok(Stored::NotOnThis(there)) => {
+                inputs.system = there.data.as_ref().map(SystemMemory::parse).unwrap_or_default();
+                seen = Some(*there);
+            }
+            Err(objects::Error::Foreign { object }) => {
+                ctx.memory.of(cluster.meta()).found_foreign(object.clone());
+                inputs.foreign_objects.insert(object);
+                return Ok(inputs);
+            }
+            Err(error) => return Err(Error::Passwords(error)),
+        }
+    }
+    let object = format!("Secret/{}", names::system(&key.name));
+    Err(Error::Passwords(objects::Error::Replaced { object }))
+}
+
+fn generate() -> SecretString {
+    SecretString::from(Alphanumeric.sample_string(&mut rand::rng(), LENGTH))
+}
+
+fn keep(memory: &mut SystemMemory, name: PasswordName, password: SecretString) {
+    match name {
+        PasswordName::Operator => memory.operator_password = Some(password),
+        PasswordName::Replication => memory.replication_password = Some(password),
+        PasswordName::Probe => memory.probe_password = Some(password),
+        PasswordName::User(user) => drop(memory.user_passwords.insert(user, password)),
+    }
+}
+
+enum Stored {
+    Yes,
+    /// Nothing was written; this is what is there.
+    NotOnThis(Box<Secret>),
+}
+
+/// Writes the memory: by POST, or into exactly the version that was seen.
+async fn store<N: Nodes>(
+    cluster: &RedisCluster,
+    memory: &SystemMemory,
+    seen: Option<&Secret>,
+    ctx: &Context<N>,
+) -> Result<Stored, objects::Error> {
+    let manifest = system_secret(cluster, memory);
+    let key = objects::key(&manifest);
+    let namespace = cluster.namespace().unwrap_or_default();
+    let api = Api::<Secret>::namespaced(ctx.client.clone(), &namespace);
+    let name = manifest.name();
+    let uid = Uid::new(cluster.uid().unwrap_or_default());
+    let owner =
+        Owner { namespace: &namespace, name: cluster.meta().name.as_deref().unwrap_or_default(), uid: &uid };
+    let failed = |source| objects::Error::Api { object: key.clone(), source };
+    match seen {
+        None => match objects::create(&ctx.client, owner, &manifest).await? {
+            Created::New => return Ok(Stored::Yes),
+            Created::There(_) => {}
+        },
+        Some(seen) => {
+            match ownership(&seen.metadata, owner.uid, owner.name) {
+                Ownership::Own => {}
+                Ownership::Leftover => return Err(objects::Error::Leftover { object: key }),
+                Ownership::Foreign => return Err(objects::Error::Foreign { object: key }),
+            }
+            let Manifest::Secret(secret) = &manifest else {
+                return Err(objects::Error::Replaced { object: key });
+            };
+            let version =
+                json!({ "uid": seen.metadata.uid, "resourceVersion": seen.metadata.resource_version });
+            let patch = json!({ "metadata": version, "data": secret.data });
+            match api.patch(name, &objects::merge(), &Patch::Merge(&patch)).await {
+                Ok(_) => return Ok(Stored::Yes),
+                Err(kube::Error::Api(status)) if status.is_conflict() || status.is_not_found() => {}
+                Err(source) => return Err(failed(source)),
+            }
+        }
+    }
+    match api.get_opt(name).await.map_err(failed)? {
+        Some(there) => Ok(Stored::NotOnThis(Box::new(there))),
+        None => Err(objects::Error::Replaced { object: key }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use secrecy::ExposeSecret;
+
+    #[test]
+    fn generated_passwords_are_32_letters_and_digits_and_never_the_same() {
+        let (one, other) = (generate(), generate());
+        assert_eq!(one.expose_secret().len(), LENGTH);
+        assert!(one.expose_secret().bytes().all(|b| b.is_ascii_alphanumeric()));
+        assert_ne!(one.expose_secret(), other.expose_secret());
+    }
+
+    #[test]
+    fn a_made_password_is_what_was_missing() {
+        let mut cluster =
+            RedisCluster::new("demo", keyslot_api::v1alpha1::RedisClusterSpec::with_image("redis:8.0"));
+        cluster.spec.users =
+            vec![serde_json::from_value(json!({ "name": "worker", "rules": ["+@read"] })).unwrap()];
+        let mut memory = SystemMemory::default();
+        let missing = missing_passwords(&cluster, &memory);
+        assert_eq!(missing.len(), 4);
+        missing.into_iter().for_each(|name| keep(&mut memory, name, generate()));
+        assert!(missing_passwords(&cluster, &memory).is_empty());
+    }
+}

@@ -1,0 +1,154 @@
+//! Tells people: the status, Events on transitions, and the gauges of the cluster.
+
+use jiff::Timestamp;
+use keyslot_api::conditions::{ConditionType, Reason};
+use keyslot_api::labels::FIELD_MANAGER;
+use keyslot_api::v1alpha1::RedisCluster;
+use keyslot_planner::Desired;
+use keyslot_planner::observed::Observed;
+use keyslot_planner::slots::SlotSet;
+use keyslot_planner::status::{StatusInputs, Transition, is_true, is_worth_writing, status, transitions};
+use kube::Resource;
+use kube::api::{Api, ObjectMeta, Patch, PatchParams};
+use kube::core::error_boundary::InvalidObject;
+use kube::runtime::events::{Event, EventType, Recorder};
+use serde::Serialize;
+use serde_json::json;
+use tracing::warn;
+
+use super::Error;
+use crate::cluster::{ClusterRef, Guarded};
+use crate::context::Context;
+use crate::nodes::Nodes;
+use crate::objects;
+
+/// The API server's limit for the text of an Event.
+const LONGEST_NOTE: usize = 1024;
+
+/// Writes the status that follows from the last passes of both loops, if it is worth a write. One writer at a time.
+pub async fn report<N: Nodes>(
+    cluster: &RedisCluster,
+    desired: &Desired,
+    ctx: &Context<N>,
+) -> Result<(), Error> {
+    let memory = ctx.memory.of(cluster.meta());
+    let mut reported = memory.reported.lock().await;
+    let facts = memory.facts();
+    let before = reported.present(cluster);
+    let present = RedisCluster { status: before.clone(), ..cluster.clone() };
+    let after = status(StatusInputs {
+        cluster: &present,
+        desired,
+        topology: facts.topology.as_deref().map(|pass| (&pass.observed, &pass.plan, &pass.outcome)),
+        settings: facts.settings.as_deref(),
+        now: Timestamp::now(),
+    });
+    let (slots, nodes) = facts.topology.as_deref().map_or((0, 0), |pass| counted(&pass.observed));
+    ctx.metrics.cluster(&ClusterRef::of(cluster.meta()), is_true(&after, ConditionType::Ready), slots, nodes);
+    if !is_worth_writing(before.as_ref(), &after, reported.since_write()) {
+        return Ok(());
+    }
+    if !ctx.leadership.is_held() {
+        return Err(Error::NotLeader);
+    }
+    write(cluster.meta(), &after, ctx).await?;
+    for transition in transitions(before.as_ref(), &after) {
+        publish(cluster, transition, ctx).await;
+    }
+    reported.wrote(after);
+    Ok(())
+}
+
+/// Slots that living owners serve, and nodes that answered.
+fn counted(observed: &Observed) -> (usize, usize) {
+    let slots = observed.nodes().fold(SlotSet::empty(), |all, (_, _, node)| all.union(&node.slots()));
+    (slots.len(), observed.nodes().count())
+}
+
+/// Server-side apply of the whole status. The uid keeps it from a re-created namesake.
+async fn write<N: Nodes>(
+    metadata: &ObjectMeta,
+    status: &impl Serialize,
+    ctx: &Context<N>,
+) -> Result<(), Error> {
+    let key = ClusterRef::of(metadata);
+    let patch = json!({
+        "apiVersion": RedisCluster::api_version(&()),
+        "kind": RedisCluster::kind(&()),
+        "metadata": { "name": key.name, "uid": metadata.uid },
+        "status": status,
+    });
+    // Guarded, since what comes back may be unreadable.
+    let api = Api::<Guarded>::namespaced(ctx.client.clone(), &key.namespace);
+    match api.patch_status(&key.name, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(&patch)).await
+    {
+        Ok(_) => Ok(()),
+        // The resource is gone: there is nobody to tell.
+        Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => Ok(()),
+        Err(source) => {
+            Err(Error::Report(objects::Error::Api { object: format!("RedisCluster/{}", key.name), source }))
+        }
+    }
+}
+
+/// An Event that can't be published costs visibility and nothing else. Each gets a recorder of its own: a shared one
+/// repeats its first note when reason and object are the same.
+async fn publish<N: Nodes>(cluster: &RedisCluster, transition: Transition, ctx: &Context<N>) {
+    let recorder = Recorder::new(ctx.client.clone(), ctx.reporter.clone());
+    let reason = transition.reason.clone();
+    let event = Event {
+        type_: if transition.warning { EventType::Warning } else { EventType::Normal },
+        action: "Reconcile".to_owned(),
+        reason: transition.reason,
+        note: Some(shortened(transition.note)),
+        secondary: None,
+    };
+    if let Err(error) = recorder.publish(&event, &cluster.object_ref(&())).await {
+        warn!(cluster = %ClusterRef::of(cluster.meta()), reason, error = objects::words(&error), "can't publish an event");
+    }
+}
+
+fn shortened(mut note: String) -> String {
+    if note.len() > LONGEST_NOTE {
+        note.truncate(note.floor_char_boundary(LONGEST_NOTE - '…'.len_utf8()));
+        note.push('…');
+    }
+    note
+}
+
+/// Tells of a resource that this version can't read, once per version of the resource.
+pub async fn report_undecodable<N: Nodes>(invalid: &InvalidObject, ctx: &Context<N>) -> Result<(), Error> {
+    let metadata = &invalid.metadata;
+    let key = ClusterRef::of(metadata);
+    let memory = ctx.memory.of(metadata);
+    let mut reported = memory.reported.lock().await;
+    if reported.has_told_undecodable(metadata.generation) {
+        return Ok(());
+    }
+    warn!(cluster = %key, error = invalid.error, "the resource can't be read");
+    ctx.metrics.cluster(&key, false, 0, 0);
+    let condition = json!({
+        "type": ConditionType::Ready.as_str(),
+        "status": "False",
+        "reason": Reason::SpecUndecodable.as_str(),
+        "message": shortened(format!("this version of the operator can't read the resource: {}", invalid.error)),
+        "observedGeneration": metadata.generation,
+        "lastTransitionTime": Timestamp::now().to_string(),
+    });
+    let status = json!({ "observedGeneration": metadata.generation, "conditions": [condition] });
+    write(metadata, &status, ctx).await?;
+    reported.told_undecodable(metadata.generation);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_note_is_cut_between_characters() {
+        assert_eq!(shortened("short".to_owned()), "short");
+        let cut = shortened("ä".repeat(600));
+        assert!(cut.len() <= LONGEST_NOTE && cut.ends_with('…'));
+    }
+}

@@ -1,0 +1,88 @@
+//! Brings users and live settings in force, node by node and all at once: what is wanted reaches a node as soon as that
+//! node has answered, and a failure or a hang touches that node only.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use futures::future::join_all;
+use keyslot_planner::Desired;
+use keyslot_planner::command::Target;
+use keyslot_planner::ids::PodName;
+use keyslot_planner::observed::{Member, NodeSettings, Unreachable};
+use keyslot_planner::settings::{LIVE_CONFIG, settings_for, trials};
+use keyslot_redis_admin::{Credentials, SettingsLook};
+
+use super::execute::{Executed, say};
+use super::observe::NODE_LIMIT;
+use crate::context::{Context, credentials};
+use crate::nodes::Nodes;
+
+/// What every node has now, and the worst answer to what was said to them.
+pub struct Settled {
+    /// Each pod's last look.
+    pub nodes: BTreeMap<PodName, Result<NodeSettings, Unreachable>>,
+    /// The worst of all answers.
+    pub executed: Executed,
+    /// Something was said to a node.
+    pub changed: bool,
+}
+
+struct SettledNode {
+    settings: Result<NodeSettings, Unreachable>,
+    executed: Executed,
+    changed: bool,
+}
+
+/// Settles all nodes.
+pub async fn settle_nodes<N: Nodes>(
+    desired: &Desired,
+    members: &BTreeMap<PodName, Member>,
+    ctx: &Context<N>,
+) -> Settled {
+    let look = SettingsLook { trials: trials(desired), config: LIVE_CONFIG.to_vec() };
+    let (look, credentials) = (&look, &credentials(desired));
+    let nodes = members.iter().map(|(pod, member)| async move {
+        let (Some(ip), Some(credentials)) = (member.ip, credentials) else {
+            let unread = Err(Unreachable::NoAddress);
+            return (pod.clone(), SettledNode { settings: unread, executed: Executed::Done, changed: false });
+        };
+        (pod.clone(), settle(desired, (pod, ip), credentials, look, ctx).await)
+    });
+    let mut settled = Settled { nodes: BTreeMap::new(), executed: Executed::Done, changed: false };
+    for (pod, node) in join_all(nodes).await {
+        settled.executed = settled.executed.worse(node.executed);
+        settled.changed |= node.changed;
+        settled.nodes.insert(pod, node.settings);
+    }
+    settled
+}
+
+async fn settle<N: Nodes>(
+    desired: &Desired,
+    (pod, ip): (&PodName, IpAddr),
+    credentials: &Credentials,
+    look: &SettingsLook,
+    ctx: &Context<N>,
+) -> SettledNode {
+    let settings = ctx.nodes.observe_settings(ip, credentials, look, NODE_LIMIT).await;
+    let mut node = SettledNode { settings, executed: Executed::Done, changed: false };
+    let Ok(seen) = &node.settings else { return node };
+    let commands =
+        if desired.paused { Vec::new() } else { settings_for(desired, seen, desired.system.formed) };
+    if commands.is_empty() {
+        return node;
+    }
+    node.changed = true;
+    let on = Target { pod: pod.clone(), ip, node: seen.id.clone() };
+    for command in &commands {
+        let said = say(&on, credentials, command, ctx).await;
+        let go_on = said != Executed::NotLeader;
+        // One user that fails keeps no other from being revoked.
+        node.executed = node.executed.worse(said);
+        if !go_on {
+            return node;
+        }
+    }
+    node.settings = ctx.nodes.observe_settings(ip, credentials, look, NODE_LIMIT).await;
+    node
+}
