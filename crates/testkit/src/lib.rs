@@ -1,1 +1,5 @@
-//! keyslot-testkit
+//! Pretend worlds for tests, and real servers.
+#![allow(clippy::expect_used)]
+
+pub mod builders;
+pub mod sim;
