@@ -10,6 +10,7 @@ use super::in_force::{acl_applied, config_applied, update_pending};
 use crate::desired::Desired;
 use crate::observed::Observed;
 use crate::plan::{Plan, shard_numbers};
+use crate::settings::SettingsReport;
 
 /// The longest message of a condition; the API server refuses more than 32768 bytes.
 const LONGEST_MESSAGE: usize = 1024;
@@ -44,7 +45,9 @@ pub(super) fn conditions(inputs: &StatusInputs<'_>, before: &[Condition], now: T
         judged.push((ConditionType::UpdatePending, update_pending(desired, observed)));
         judged.push((ConditionType::Degraded, degraded(desired, observed, plan, outcome)));
         judged.push((ConditionType::ConsentNeeded, consent_needed(observed)));
-        if let Some(settings) = inputs.settings {
+        // Before the cluster has formed no user is let in, and there is nothing to look at.
+        let nothing = SettingsReport::default();
+        if let Some(settings) = inputs.settings.or((!observed.formed).then_some(&nothing)) {
             judged.push((ConditionType::AclApplied, acl_applied(desired, observed, settings)));
             judged.push((ConditionType::ConfigApplied, config_applied(observed, settings)));
         }

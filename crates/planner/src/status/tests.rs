@@ -294,6 +294,25 @@ fn what_was_not_looked_at_yet_stays_as_it_is() {
 }
 
 #[test]
+fn a_missing_secret_is_told_while_the_cluster_is_forming() {
+    let mut world = settled();
+    world.observed.formed = false;
+    world.cluster.spec.users[0].passwords = serde_json::from_value(
+        json!([{"secretKeyRef": {"name": "nowhere", "key": "password"}}]),
+    )
+    .unwrap();
+    let desired = Desired::from_spec(&world.cluster, &world.inputs);
+    let told = status(StatusInputs {
+        cluster: &world.cluster,
+        desired: &desired,
+        topology: Some((&world.observed, &world.plan, &world.outcome)),
+        settings: None,
+        now: Timestamp::UNIX_EPOCH,
+    });
+    assert!(is(&told, ConditionType::AclApplied, "False", Reason::SecretNotFound), "{:#?}", told.conditions);
+}
+
+#[test]
 fn numbers_that_always_move_are_not_written_alone() {
     let before = settled().status();
     let mut memory = before.clone();
