@@ -230,19 +230,19 @@ fn storage(spec: &RedisClusterSpec) -> Vec<Directive> {
     }
 }
 
-/// Diskless with no delay: the delay, which collects replicas for one transfer, would cost forming 5 s.
+/// No delay: waiting for more replicas to share one transfer would cost forming 5 s.
 fn replication() -> Vec<Directive> {
-    vec![
-        own("masteruser", system_users::REPLICATION),
-        own("repl-diskless-sync", "yes"),
-        own("repl-diskless-sync-delay", "0"),
-    ]
+    vec![own("masteruser", system_users::REPLICATION), own("repl-diskless-sync-delay", "0")]
 }
 
 /// A lost shard does not stop the others: with `cluster-require-full-coverage yes` every node would refuse every
 /// command. Who needs all or nothing can say so.
 fn defaults(spec: &RedisClusterSpec) -> Vec<Directive> {
-    let mut directives = vec![own("cluster-require-full-coverage", "no"), own("tcp-keepalive", "60")];
+    let mut directives = vec![
+        own("cluster-require-full-coverage", "no"),
+        own("repl-diskless-sync", "yes"),
+        own("tcp-keepalive", "60"),
+    ];
     if persistence(spec) == Some(Persistence::Rdb) {
         directives.push(own("save", "3600 1 300 100 60 10000"));
     }
@@ -283,3 +283,7 @@ pub fn node_timeout(spec: &RedisClusterSpec) -> Option<Duration> {
 fn number(digits: &str) -> Option<u64> {
     digits.bytes().all(|b| b.is_ascii_digit()).then(|| digits.parse().ok())?
 }
+
+#[cfg(test)]
+#[path = "config_tests.rs"]
+mod tests;

@@ -2,6 +2,7 @@
 //!
 //! **A changed snapshot of a StatefulSet, of redis.conf or of users.acl means: an upgrade of the operator changes what
 //! servers run with, and pods have to be restarted for it.** Change one only on purpose, and say so in the changelog.
+#![allow(clippy::unwrap_used, reason = "a test")]
 
 mod common;
 
@@ -30,7 +31,7 @@ fn without_texts(spec: &Value) -> Vec<Value> {
     for object in &mut objects {
         if let Some(data) = object.get_mut("data").and_then(Value::as_object_mut) {
             for (key, text) in data.iter_mut() {
-                if key.ends_with(".sh") || key == "redis.conf" || key == "users.acl" {
+                if ["redis.conf", "users.acl", "start.sh", "ready.sh", "stop.sh"].contains(&key.as_str()) {
                     *text = json!("(see the snapshot of this file)");
                 }
             }

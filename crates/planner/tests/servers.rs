@@ -1,4 +1,10 @@
 //! What real servers make of the files: redis.conf, users.acl, start.sh and ready.sh, on every version at hand.
+#![allow(clippy::unwrap_used, reason = "a test")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "runs processes; the planner does not"
+)]
 
 mod common;
 #[path = "common/server.rs"]
@@ -119,8 +125,8 @@ fn a_node_without_cluster_is_ready_and_a_loading_one_is_alive_but_not_ready() {
         assert_eq!(server.ask("ACL SETUSER filler on >filler ~* +@all"), "OK");
         until(&version.name, || server.ask_as("filler", "filler", "SET x 1") == "OK");
         let value = "v".repeat(1500);
-        let sets: String = (0..200).map(|key| format!("SET {key} {value}\n")).collect();
-        assert!(server.ask_as("filler", "filler", &(sets + "SAVE")).ends_with("OK"));
+        let sets: Vec<String> = (0..200).map(|key| format!("SET {key} {value}\n")).collect();
+        assert!(server.ask_as("filler", "filler", &(sets.concat() + "SAVE")).ends_with("OK"));
         server.restart(version, "key-load-delay 20000\nloading-process-events-interval-bytes 1024\n");
 
         assert!(server.answers(), "{}", version.name);

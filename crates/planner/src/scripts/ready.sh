@@ -7,7 +7,7 @@
 # argument, no environment and no output. One process of redis-cli per probe.
 set -u
 
-password_file=${PROBE_PASSWORD_FILE:-/etc/keyslot/system/probe-password}
+password_file=/etc/keyslot/system/probe-password
 
 # `read` fails at a last line without line break, but has read it.
 password=

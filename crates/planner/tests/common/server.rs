@@ -1,5 +1,4 @@
 //! Real servers, started by the files that the planner renders.
-#![allow(clippy::disallowed_methods, reason = "these tests run processes; the planner does not")]
 
 use std::fs;
 use std::io::Write as _;
