@@ -1,0 +1,75 @@
+//! The audit log of the local Kubernetes: which requests the operator has made.
+
+use std::fs;
+
+use anyhow::{Context, Result};
+use jiff::Timestamp;
+use serde::Deserialize;
+
+use crate::settings;
+
+/// One request, as far as tests look at it.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Request {
+    pub verb: String,
+    pub user: User,
+    #[serde(default)]
+    pub object_ref: ObjectRef,
+    #[serde(default)]
+    pub response_status: ResponseStatus,
+    pub stage_timestamp: Timestamp,
+    #[serde(rename = "requestURI")]
+    pub uri: String,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub struct User {
+    pub username: String,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ObjectRef {
+    pub api_group: String,
+    pub resource: String,
+    pub subresource: String,
+    pub namespace: String,
+    pub name: String,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct ResponseStatus {
+    pub code: u16,
+    pub message: String,
+}
+
+impl Request {
+    /// Whether it was meant to change something.
+    pub fn writes(&self) -> bool {
+        !matches!(self.verb.as_str(), "get" | "list" | "watch")
+    }
+
+    /// `apps/statefulsets` or `pods`, with the subresource as in rules of roles.
+    pub fn resource(&self) -> String {
+        let ObjectRef { api_group, resource, subresource, .. } = &self.object_ref;
+        let group = if api_group.is_empty() { String::new() } else { format!("{api_group}/") };
+        let rest = if subresource.is_empty() { String::new() } else { format!("/{subresource}") };
+        format!("{group}{resource}{rest}")
+    }
+}
+
+/// All requests of the operator's service accounts since then; `None` where there is no audit log to read.
+pub fn operator_requests(since: Timestamp) -> Result<Option<Vec<Request>>> {
+    if !settings::is_local() {
+        return Ok(None);
+    }
+    let path = settings::local_root().join("log/audit.log");
+    let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    let prefix = format!("system:serviceaccount:{}:", settings::OPERATOR_NAMESPACE);
+    // The last line may be half written.
+    let requests = text.lines().filter_map(|line| serde_json::from_str::<Request>(line).ok());
+    let ours = requests.filter(|one| one.user.username.starts_with(&prefix) && one.stage_timestamp >= since);
+    Ok(Some(ours.collect()))
+}

@@ -1,0 +1,44 @@
+//! Connections that are only kept: whoever changes something else must not end them.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use futures::future::join_all;
+use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo, RedisConnectionInfo};
+use serde_json::{Value, json};
+
+use crate::binding::Binding;
+
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// Prints `held` once all connections are there, and a line for each that ends. Returns when all have.
+pub async fn hold(binding: &Binding) -> Result<Value> {
+    // The first address is the Service, behind which is one of the others.
+    let nodes = &binding.addresses[1..];
+    let connections = join_all(nodes.iter().map(|node| connect(binding, node))).await;
+    let connections: Vec<_> = connections.into_iter().collect::<Result<_>>()?;
+    println!("{}", json!({ "held": connections.len() }));
+    let kept = nodes.iter().zip(connections).map(|(node, connection)| async move {
+        let Err(error) = keep(connection).await;
+        println!("{}", json!({ "lost": node, "error": error.to_string() }));
+    });
+    join_all(kept).await;
+    Ok(json!({ "held": 0 }))
+}
+
+async fn connect(binding: &Binding, node: &str) -> Result<redis::aio::MultiplexedConnection> {
+    let (host, port) = node.rsplit_once(':').context("an address without a port")?;
+    let identity =
+        RedisConnectionInfo::default().set_username(&binding.username).set_password(&binding.password);
+    let info: ConnectionInfo = ConnectionAddr::Tcp(host.to_owned(), port.parse()?).into_connection_info()?;
+    let client = redis::Client::open(info.set_redis_settings(identity))?;
+    client.get_multiplexed_async_connection().await.with_context(|| format!("cannot connect to {node}"))
+}
+
+async fn keep(mut connection: redis::aio::MultiplexedConnection) -> Result<Infallible, redis::RedisError> {
+    loop {
+        redis::cmd("PING").query_async::<()>(&mut connection).await?;
+        tokio::time::sleep(PAUSE).await;
+    }
+}
