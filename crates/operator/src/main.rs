@@ -13,7 +13,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 /// Longer than a watch lasts by itself: only a connection that swallows packets is silent for so long.
-const SILENCE: Duration = Duration::from_secs(300);
+const SILENCE: Duration = Duration::from_mins(5);
 
 fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();

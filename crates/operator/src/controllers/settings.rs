@@ -21,7 +21,7 @@ use crate::reconcile::settle_nodes::{Settled, settle_nodes};
 use crate::reconcile::{Error, passwords, user_secrets};
 
 /// How often a cluster is looked at when nothing tells of a change: somebody may have changed a user by hand.
-const RESYNC: Duration = Duration::from_secs(60);
+const RESYNC: Duration = Duration::from_mins(1);
 
 /// One pass.
 pub async fn reconcile<N: Nodes>(cluster: &RedisCluster, ctx: &Context<N>) -> Result<Action, Error> {

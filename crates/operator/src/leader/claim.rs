@@ -120,7 +120,7 @@ mod tests {
     async fn a_renewal_extends_the_claim_that_others_already_wait_for() {
         let (sender, leadership) = claims(Claim::until(Instant::now() + Duration::from_secs(10)));
         let before = Instant::now();
-        let (_, ()) = tokio::join!(
+        let ((), ()) = tokio::join!(
             async {
                 sleep_until(before + Duration::from_secs(5)).await;
                 sender.send_replace(Claim::until(Instant::now() + Duration::from_secs(10)));
@@ -148,7 +148,7 @@ mod tests {
     async fn a_sole_process_never_loses_its_claim() {
         let leadership = Leadership::sole();
         leadership.gained().await;
-        assert!(tokio::time::timeout(Duration::from_secs(3600), leadership.lost()).await.is_err());
+        assert!(tokio::time::timeout(Duration::from_hours(1), leadership.lost()).await.is_err());
     }
 
     #[tokio::test(start_paused = true)]

@@ -5,9 +5,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
-use keyslot_api::labels::FIELD_MANAGER;
-use kube::api::{Api, ObjectMeta, Patch, PatchParams, PostParams};
-use serde_json::json;
+use kube::api::{Api, Patch};
+use serde_json::{Value, json};
+
+use crate::objects::{merge, post};
 
 /// Why the Lease was not written.
 #[derive(Debug, thiserror::Error)]
@@ -40,41 +41,31 @@ pub fn same_version(a: Option<&Lease>, b: Option<&Lease>) -> bool {
     version(a) == version(b)
 }
 
-/// Writes holder and time, on exactly the version that was seen.
-pub async fn write(
-    api: &Api<Lease>,
-    name: &str,
-    seen: Option<&Lease>,
-    identity: &str,
-    duration: Duration,
-    now: Timestamp,
-) -> Result<Lease, Error> {
+/// The spec of a Lease that `identity` holds from `now` on.
+pub fn holding(seen: Option<&Lease>, identity: &str, duration: Duration, now: Timestamp) -> Value {
     let now = MicroTime(now);
     let same_holder = seen.and_then(holder) == Some(identity);
     let before = seen.and_then(|lease| lease.spec.as_ref());
     let transitions = before.and_then(|spec| spec.lease_transitions).unwrap_or_default();
     let acquired = before.and_then(|spec| spec.acquire_time.clone()).filter(|_| same_holder);
-    let spec = json!({
+    json!({
         "holderIdentity": identity,
         "leaseDurationSeconds": duration.as_secs(),
         "acquireTime": acquired.unwrap_or_else(|| now.clone()),
         "renewTime": now,
         "leaseTransitions": transitions.saturating_add(i32::from(seen.is_some() && !same_holder)),
-    });
-    match seen {
-        None => {
-            let lease = Lease {
-                metadata: ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() },
-                spec: serde_json::from_value(spec).map_err(kube::Error::SerdeError)?,
-            };
-            Ok(api.create(&post(), &lease).await?)
-        }
-        Some(seen) => {
-            let patch =
-                json!({ "metadata": { "resourceVersion": seen.metadata.resource_version }, "spec": spec });
-            Ok(api.patch(name, &patch_params(), &Patch::Merge(&patch)).await?)
-        }
-    }
+    })
+}
+
+/// Writes the spec, on exactly the version that was seen.
+pub async fn write(api: &Api<Lease>, name: &str, seen: Option<&Lease>, spec: &Value) -> Result<Lease, Error> {
+    let Some(seen) = seen else {
+        let lease = json!({ "metadata": { "name": name }, "spec": spec });
+        let lease = serde_json::from_value(lease).map_err(kube::Error::SerdeError)?;
+        return Ok(api.create(&post(), &lease).await?);
+    };
+    let patch = json!({ "metadata": { "resourceVersion": seen.metadata.resource_version }, "spec": spec });
+    Ok(api.patch(name, &merge(), &Patch::Merge(&patch)).await?)
 }
 
 /// Gives the Lease free, if it is still the version that we wrote.
@@ -83,22 +74,15 @@ pub async fn vacate(api: &Api<Lease>, name: &str, written: &Lease) -> Result<(),
         "metadata": { "resourceVersion": written.metadata.resource_version },
         "spec": { "holderIdentity": null },
     });
-    api.patch(name, &patch_params(), &Patch::Merge(&patch)).await?;
+    api.patch(name, &merge(), &Patch::Merge(&patch)).await?;
     Ok(())
-}
-
-fn post() -> PostParams {
-    PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() }
-}
-
-fn patch_params() -> PatchParams {
-    PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use k8s_openapi::api::coordination::v1::LeaseSpec;
+    use kube::api::ObjectMeta;
 
     fn lease(version: &str, holder: Option<&str>) -> Lease {
         Lease {
@@ -121,6 +105,22 @@ mod tests {
     #[test]
     fn a_held_lease_keeps_others_away_for_its_whole_duration() {
         assert_eq!(lives_on(Some(&lease("1", Some("other")))), Duration::from_secs(15));
+    }
+
+    #[test]
+    fn a_renewal_keeps_the_time_of_acquisition_and_a_change_of_holder_counts() {
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let mut held = lease("1", Some("me"));
+        if let Some(spec) = &mut held.spec {
+            spec.acquire_time = Some(MicroTime(at(10)));
+            spec.lease_transitions = Some(2);
+        }
+        let renewed = holding(Some(&held), "me", Duration::from_secs(15), at(20));
+        assert_eq!(renewed["acquireTime"], json!(MicroTime(at(10))));
+        assert_eq!(renewed["leaseTransitions"], json!(2));
+        let taken = holding(Some(&held), "you", Duration::from_secs(15), at(20));
+        assert_eq!(taken["acquireTime"], json!(MicroTime(at(20))));
+        assert_eq!(taken["leaseTransitions"], json!(3));
     }
 
     #[test]

@@ -8,6 +8,7 @@
 mod claim;
 mod lease;
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -54,11 +55,11 @@ impl Candidate {
         loop {
             let Some(lease) = stop.run_until_cancelled(self.stand_by()).await else { return };
             info!(lease = self.name, identity = self.identity, "leading");
-            let last = std::sync::Mutex::new(lease);
-            let lost = stop.run_until_cancelled(self.hold(&last)).await;
+            let written = Mutex::new(lease);
+            let lost = stop.run_until_cancelled(self.hold(&written)).await;
             self.claim.send_replace(Claim::NONE);
             if lost.is_none() {
-                let lease = last.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+                let lease = written.into_inner().unwrap_or_else(PoisonError::into_inner);
                 self.vacate(&lease).await;
                 return;
             }
@@ -96,11 +97,11 @@ impl Candidate {
         }
     }
 
-    /// Renews until another one holds the Lease or the claim has ended. `last` is always the version that was written
-    /// last.
-    async fn hold(&self, last: &std::sync::Mutex<Lease>) {
-        let read = || last.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
-        let keep = |lease| *last.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = lease;
+    /// Renews until another one holds the Lease or the claim has ended. `written` is always the version that was
+    /// written last.
+    async fn hold(&self, written: &Mutex<Lease>) {
+        let read = || written.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let keep = |lease| *written.lock().unwrap_or_else(PoisonError::into_inner) = lease;
         let mut next = Instant::now() + RENEW_EVERY;
         loop {
             let lost_at = self.claim.borrow().expiry();
@@ -132,10 +133,9 @@ impl Candidate {
     /// Writes our name and the time on the version that was seen, and extends the claim from the moment before.
     async fn write(&self, seen: Option<&Lease>) -> Result<Lease, lease::Error> {
         let before = Instant::now();
-        let now = jiff::Timestamp::now();
-        let written =
-            timeout(ANSWER_LIMIT, lease::write(&self.api, &self.name, seen, &self.identity, DURATION, now));
-        let lease = written.await.map_err(|_| lease::Error::NoAnswer)??;
+        let spec = lease::holding(seen, &self.identity, DURATION, jiff::Timestamp::now());
+        let written = timeout(ANSWER_LIMIT, lease::write(&self.api, &self.name, seen, &spec)).await;
+        let lease = written.map_err(|_| lease::Error::NoAnswer)??;
         self.claim.send_replace(Claim::until(before + DURATION - MARGIN));
         Ok(lease)
     }
@@ -144,7 +144,7 @@ impl Candidate {
         match timeout(ANSWER_LIMIT, lease::vacate(&self.api, &self.name, lease)).await {
             Ok(Ok(())) => info!(lease = self.name, "gave the lease free"),
             Ok(Err(error)) => {
-                warn!(%error, lease = self.name, "can't give the lease free, it expires by itself")
+                warn!(%error, lease = self.name, "can't give the lease free, it expires by itself");
             }
             Err(_) => warn!(lease = self.name, "can't give the lease free in time, it expires by itself"),
         }
