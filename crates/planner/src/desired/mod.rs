@@ -98,7 +98,8 @@ pub struct Desired {
     pub cluster_domain: String,
     /// `spec.paused`: only report.
     pub paused: bool,
-    /// The spec that pods are made from, without users: what is in force, or the resource's own before the first pod.
+    /// The spec that pods are made from, without users: what the pods carry once the cluster has formed, until then the
+    /// resource's own (but for volumes, which stay as they were claimed).
     pub in_force: RedisClusterSpec,
     /// The resource's spec as it is now, without users.
     pub wanted: RedisClusterSpec,
@@ -114,7 +115,8 @@ pub struct Desired {
     pub users: BTreeMap<String, Part<UserRules>>,
     /// The plaintext passwords that go into the Secrets of users, by user name.
     pub user_passwords: BTreeMap<String, SecretString>,
-    /// The name of each user's Secret, for users that have one.
+    /// The name of each user's Secret, for users that have one. A user that keeps what it has is here too, but not among
+    /// the passwords: its Secret stays as it is.
     pub user_secrets: BTreeMap<String, String>,
     /// The passwords of the system's users.
     pub system: SystemMemory,

@@ -92,17 +92,22 @@ fn grace_seconds(spec: &RedisClusterSpec) -> i64 {
 }
 
 /// Evenly over hosts and zones where possible: a cluster that is badly spread is better than none. The user's own
-/// constraints replace this, also by an empty list.
+/// constraints replace this, also by an empty list; one that does not say which pods it counts means these, for
+/// Kubernetes would count none.
 fn spread(desired: &Desired) -> Vec<TopologySpreadConstraint> {
-    let over = |topology_key: &str| TopologySpreadConstraint {
+    let these = || Some(Owner::from(desired).label_selector());
+    let softly_over = |topology_key: &str| TopologySpreadConstraint {
         max_skew: 1,
         topology_key: topology_key.to_owned(),
         when_unsatisfiable: "ScheduleAnyway".to_owned(),
-        label_selector: Some(Owner::from(desired).label_selector()),
         ..TopologySpreadConstraint::default()
     };
-    let own = || vec![over("kubernetes.io/hostname"), over("topology.kubernetes.io/zone")];
-    desired.in_force.topology_spread_constraints.clone().unwrap_or_else(own)
+    let own = || vec![softly_over("kubernetes.io/hostname"), softly_over("topology.kubernetes.io/zone")];
+    let mut constraints = desired.in_force.topology_spread_constraints.clone().unwrap_or_else(own);
+    for constraint in &mut constraints {
+        constraint.label_selector = constraint.label_selector.take().or_else(these);
+    }
+    constraints
 }
 
 fn container(desired: &Desired) -> Container {
