@@ -2,4 +2,5 @@
 #![allow(clippy::expect_used)]
 
 pub mod builders;
+pub mod redis_server;
 pub mod sim;
