@@ -115,7 +115,12 @@ mod tests {
     #[test]
     fn node_ids_are_forty_lower_case_hex_characters() {
         assert!("07c37dfeb235213a872192d90877d0cd55635b91".parse::<NodeId>().is_ok());
-        for wrong in ["", "07c3", "07C37DFEB235213A872192D90877D0CD55635B91", "zzc37dfeb235213a872192d90877d0cd55635b91"] {
+        for wrong in [
+            "",
+            "07c3",
+            "07C37DFEB235213A872192D90877D0CD55635B91",
+            "zzc37dfeb235213a872192d90877d0cd55635b91",
+        ] {
             assert!(wrong.parse::<NodeId>().is_err(), "{wrong}");
         }
     }

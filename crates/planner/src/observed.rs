@@ -334,7 +334,9 @@ impl RedisNode {
 impl Observed {
     /// The nodes that answered, with their pods.
     pub fn nodes(&self) -> impl Iterator<Item = (&PodName, &Member, &RedisNode)> {
-        self.pods.iter().filter_map(|(pod, member)| member.redis.as_ref().ok().map(|node| (pod, member, node)))
+        self.pods
+            .iter()
+            .filter_map(|(pod, member)| member.redis.as_ref().ok().map(|node| (pod, member, node)))
     }
 
     /// The node with this id, when it answered.
@@ -343,7 +345,7 @@ impl Observed {
     }
 }
 
-/// What one node says of its users and live settings; input of [`crate::settings_for`].
+/// What one node says of its users and live settings; input of [`crate::settings::settings_for`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct NodeSettings {
     /// The node's id.

@@ -166,12 +166,11 @@ fn named_line(line: &str) -> Option<(&str, &str)> {
 
 fn state(node: &NodeSettings, name: &str, rules: &UserRules) -> UserState {
     match node.trials.get(name) {
-        None => UserState::Pending,
         Some(Err(words)) => UserState::Refused(words.clone()),
         Some(Ok(normal)) if node.users.get(name).is_some_and(|live| is_as_wanted(live, rules, normal)) => {
             UserState::Applied
         }
-        Some(Ok(_)) => UserState::Pending,
+        Some(Ok(_)) | None => UserState::Pending,
     }
 }
 

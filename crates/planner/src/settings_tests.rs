@@ -64,10 +64,11 @@ fn obeyed(desired: &Desired, mut node: NodeSettings, commands: &[RedisCommand]) 
     for command in commands {
         match command {
             RedisCommand::SetUser { name, .. } => {
-                let rules = desired.system_users.get(name).cloned().or_else(|| match desired.users.get(name) {
-                    Some(Part::Wanted(rules)) => Some(rules.clone()),
-                    _ => None,
-                });
+                let rules =
+                    desired.system_users.get(name).cloned().or_else(|| match desired.users.get(name) {
+                        Some(Part::Wanted(rules)) => Some(rules.clone()),
+                        _ => None,
+                    });
                 let (rules, normal) = (rules.unwrap(), node.trials[name].clone().unwrap());
                 let user = LiveUser { enabled: rules.enabled, passwords: rules.passwords, ..normal };
                 node.users.insert(name.clone(), user);
@@ -102,7 +103,9 @@ fn until_the_cluster_has_formed_only_the_system_is_looked_after() {
     for command in settings_for(&desired, &seen, false) {
         match command {
             RedisCommand::SetUser { name, .. } => assert!(name.starts_with("keyslot-"), "{name}"),
-            RedisCommand::SetConfig(pairs) => assert!(pairs.iter().all(|(name, _)| name == "maxmemory"), "{pairs:?}"),
+            RedisCommand::SetConfig(pairs) => {
+                assert!(pairs.iter().all(|(name, _)| name == "maxmemory"), "{pairs:?}");
+            }
             other => panic!("sent {other:?}"),
         }
     }
@@ -116,22 +119,27 @@ fn a_refused_rule_leaves_its_user_as_it_was_and_the_others_go_on() {
     // `other` has no generated password yet, which is a problem of its own; `default` stands for the users that go on.
     let seen = node(&desired, "7.0.15");
     let commands = settings_for(&desired, &seen, true);
-    let set = |user: &str| commands.iter().any(|c| matches!(c, RedisCommand::SetUser { name, .. } if name == user));
+    let set =
+        |user: &str| commands.iter().any(|c| matches!(c, RedisCommand::SetUser { name, .. } if name == user));
     assert!(!set("worker") && set("default"), "{commands:?}");
     let UserState::Refused(words) = &node_report(&desired, &seen, true).users["worker"] else { panic!() };
     assert!(words.contains("+nosuch"));
 }
+
+type Change = fn(&mut NodeSettings);
 
 #[test]
 fn drift_made_by_hand_is_undone() {
     let desired = desired(&worker("+get"));
     let first = node(&desired, "7.0.15");
     let settled = obeyed(&desired, first.clone(), &settings_for(&desired, &first, true));
-    let cases: [(&str, fn(&mut NodeSettings)); 5] = [
+    let cases: [(&str, Change); 5] = [
         ("stranger", |n| drop(n.users.insert("stranger".to_owned(), live("+@all")))),
         ("nopass", |n| n.users.get_mut("worker").unwrap().nopass = true),
         ("off", |n| n.users.get_mut("worker").unwrap().enabled = false),
-        ("password", |n| n.users.get_mut("worker").unwrap().passwords.extend([PasswordHash::of(&"x".into())])),
+        ("password", |n| {
+            n.users.get_mut("worker").unwrap().passwords.extend([PasswordHash::of(&"x".into())]);
+        }),
         ("rules", |n| n.users.get_mut("worker").unwrap().permissions[0].commands.push_str(" +set")),
     ];
     for (what, change) in cases {
@@ -155,7 +163,10 @@ fn only_lines_that_every_running_version_accepts_reach_the_file() {
     let older = node(&wanted, "7.0.15");
     let text = |nodes: &[NodeSettings], present: &str| users_text(&wanted, present, nodes);
     assert!(text(std::slice::from_ref(&newer), "").contains("user worker"), "the only version accepts it");
-    assert!(!text(&[newer.clone(), older.clone()], "").contains("user worker"), "one of two versions refuses it");
+    assert!(
+        !text(&[newer.clone(), older.clone()], "").contains("user worker"),
+        "one of two versions refuses it"
+    );
     let kept = text(&[newer, older], "user worker on ~old:* +get\n");
     assert!(kept.contains("user worker on ~old:* +get"), "what was accepted before stays: {kept}");
 }
@@ -169,5 +180,9 @@ fn the_file_begins_with_default_and_settles() {
     assert_eq!(text.lines().filter(|line| line.starts_with("user ")).count(), 5, "{text}");
     assert_eq!(users_file(&desired, &file(&text), &nodes, true), None);
     assert!(users_file(&desired, &file(""), &nodes, true).is_some());
-    assert_eq!(users_file(&desired, &file(""), &nodes, false), None, "nobody is let in before the cluster has formed");
+    assert_eq!(
+        users_file(&desired, &file(""), &nodes, false),
+        None,
+        "nobody is let in before the cluster has formed"
+    );
 }

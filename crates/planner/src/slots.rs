@@ -38,7 +38,8 @@ impl SlotSet {
         if index >= count {
             return Self::empty();
         }
-        let bound = |i: usize| -> u16 { u16::try_from(i * usize::from(SLOT_COUNT) / count).unwrap_or(SLOT_COUNT) };
+        let bound =
+            |i: usize| -> u16 { u16::try_from(i * usize::from(SLOT_COUNT) / count).unwrap_or(SLOT_COUNT) };
         let (first, end) = (bound(index), bound(index + 1));
         if first == end { Self::empty() } else { Self::range(first, end - 1) }
     }
@@ -86,7 +87,9 @@ impl SlotSet {
         let mut merged: Vec<(Slot, Slot)> = Vec::with_capacity(ranges.len());
         for (first, last) in ranges {
             match merged.last_mut() {
-                Some(previous) if u32::from(first) <= u32::from(previous.1) + 1 => previous.1 = previous.1.max(last),
+                Some(previous) if u32::from(first) <= u32::from(previous.1) + 1 => {
+                    previous.1 = previous.1.max(last);
+                }
                 _ => merged.push((first, last)),
             }
         }
@@ -167,7 +170,11 @@ impl fmt::Display for SlotSet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (i, (first, last)) in self.0.iter().enumerate() {
             let separator = if i == 0 { "" } else { ", " };
-            if first == last { write!(f, "{separator}{first}")? } else { write!(f, "{separator}{first}-{last}")? }
+            if first == last {
+                write!(f, "{separator}{first}")?;
+            } else {
+                write!(f, "{separator}{first}-{last}")?;
+            }
         }
         Ok(())
     }

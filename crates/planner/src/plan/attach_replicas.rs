@@ -50,5 +50,9 @@ pub(super) fn step(view: &View<'_>) -> Verdict {
 fn need(view: &View<'_>, primary: &Seen<'_>) -> ShardNeed {
     let replicas = view.replicas_of(&primary.node.id);
     let members = std::iter::once(primary.place()).chain(replicas.iter().map(Seen::place)).collect();
-    ShardNeed { primary: primary.pod.clone(), members, lacking: view.wanted_replicas().saturating_sub(replicas.len()) }
+    ShardNeed {
+        primary: primary.pod.clone(),
+        members,
+        lacking: view.wanted_replicas().saturating_sub(replicas.len()),
+    }
 }

@@ -53,7 +53,9 @@ pub(super) fn step(view: &View<'_>) -> Verdict {
 fn foreign_part<'a>(view: &View<'a>) -> Option<&'a str> {
     let desired = view.desired;
     let user_secret = |object: &str| {
-        object.strip_prefix("Secret/").is_some_and(|name| desired.user_secrets.values().any(|secret| secret == name))
+        object
+            .strip_prefix("Secret/")
+            .is_some_and(|name| desired.user_secrets.values().any(|secret| secret == name))
     };
     let mut objects = desired.foreign_objects.iter().map(String::as_str);
     objects.find(|object| !user_secret(object)).filter(|_| view.observed.stateful_set.is_none())

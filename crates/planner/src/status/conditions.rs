@@ -112,7 +112,11 @@ fn ready(
             }
             // The settings loop has not reported yet since this process began: what stands there is still the best word.
             None => {
-                before.iter().find(|c| c.type_ == kind.as_str()).filter(|c| c.status == "True").map(|_| ())?
+                before
+                    .iter()
+                    .find(|c| c.type_ == kind.as_str())
+                    .filter(|c| c.status == "True")
+                    .map(|_| ())?;
             }
         }
     }
@@ -125,10 +129,10 @@ fn plan_summary(observed: &Observed) -> String {
 }
 
 fn progressing(observed: &Observed, plan: &Plan) -> Judgement {
-    if !observed.formed {
-        yes(Reason::Forming, plan.message.clone())
-    } else {
+    if observed.formed {
         no(Reason::Settled, "nothing is in progress")
+    } else {
+        yes(Reason::Forming, plan.message.clone())
     }
 }
 

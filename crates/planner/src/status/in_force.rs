@@ -60,7 +60,7 @@ pub(super) fn acl_applied(desired: &Desired, observed: &Observed, report: &Setti
         return unknown(Reason::NodesUnreachable, "no node answers");
     }
     match &report.file_problem {
-        Some(problem) => no(Reason::AclNotApplied, format!("{} is not up to date: {problem}", USERS_FILE)),
+        Some(problem) => no(Reason::AclNotApplied, format!("{USERS_FILE} is not up to date: {problem}")),
         None => yes(Reason::Applied, "all users are in force on every reachable node"),
     }
 }

@@ -7,11 +7,16 @@ use keyslot_api::v1alpha1::RedisCluster;
 use serde_json::json;
 
 use super::*;
+use ConditionType::{
+    AclApplied, ConsentNeeded, Degraded, Ready, ReplicasHealthy, SlotsCovered, UpdatePending,
+};
+
 use crate::Inputs;
 use crate::desired::SystemMemory;
 use crate::ids::{NodeId, PodName, RunId, Uid};
 use crate::observed::{
-    Engine, EngineKind, Member, MemberLabels, PodTrouble, RedisNode, Role, RoleLabel, StatefulSetSeen, Unreachable,
+    Engine, EngineKind, Member, MemberLabels, PodTrouble, RedisNode, Role, RoleLabel, StatefulSetSeen,
+    Unreachable,
 };
 use crate::plan::Requeue;
 use crate::settings::{NodeReport, UserState};
@@ -36,7 +41,8 @@ fn settled() -> World {
     .unwrap();
     let mut system = SystemMemory { formed: true, ..SystemMemory::default() };
     system.user_passwords.insert("worker".to_owned(), "abcdefghijklmnopqrstuvwxyz".into());
-    let pods: BTreeMap<PodName, Member> = (0..4).map(|i| (PodName::new(format!("demo-{i}")), member(i))).collect();
+    let pods: BTreeMap<PodName, Member> =
+        (0..4).map(|i| (PodName::new(format!("demo-{i}")), member(i))).collect();
     let applied = |user: &str| (user.to_owned(), UserState::Applied);
     let node = NodeReport { users: [applied("worker"), applied("default")].into(), ..NodeReport::default() };
     let report = SettingsReport {
@@ -141,7 +147,10 @@ impl World {
 }
 
 fn is(status: &RedisClusterStatus, kind: ConditionType, value: &str, reason: Reason) -> bool {
-    status.conditions.iter().any(|c| c.type_ == kind.as_str() && c.status == value && c.reason == reason.as_str())
+    status
+        .conditions
+        .iter()
+        .any(|c| c.type_ == kind.as_str() && c.status == value && c.reason == reason.as_str())
 }
 
 #[test]
@@ -165,96 +174,114 @@ fn a_settled_cluster_is_ready_and_says_who_serves_what() {
     }
 }
 
+/// What is changed in a settled world, and the conditions that must show it.
+struct Case {
+    what: &'static str,
+    change: fn(&mut World),
+    shows: &'static [(ConditionType, &'static str, Reason)],
+}
+
+const CASES: &[Case] = &[
+    Case {
+        what: "a primary is gone",
+        change: |w| w.lose("demo-0", Unreachable::Refused),
+        shows: &[
+            (SlotsCovered, "False", Reason::ShardWithoutPrimary),
+            (Ready, "False", Reason::ShardWithoutPrimary),
+            (Degraded, "True", Reason::NodeUnreachable),
+            (ConsentNeeded, "False", Reason::NoConsentNeeded),
+        ],
+    },
+    Case {
+        what: "a replica is gone",
+        change: |w| w.lose("demo-2", Unreachable::TimedOut),
+        shows: &[(Ready, "True", Reason::AllHealthy), (ReplicasHealthy, "False", Reason::ReplicaMissing)],
+    },
+    Case {
+        what: "a replica's link is down",
+        change: |w| w.node("demo-2").role = Role::Replica { of: id(0), offset: 1, link_up: false },
+        shows: &[
+            (ReplicasHealthy, "False", Reason::ReplicaLinkDown),
+            (Degraded, "True", Reason::ReplicaLinkDown),
+        ],
+    },
+    Case {
+        what: "a primary does not serve",
+        change: |w| w.node("demo-1").cluster_ok = false,
+        shows: &[(SlotsCovered, "False", Reason::SlotsNotCovered), (Ready, "False", Reason::SlotsNotCovered)],
+    },
+    Case {
+        what: "nobody answers",
+        change: |w| (0..4).for_each(|i| w.lose(&format!("demo-{i}"), Unreachable::TimedOut)),
+        shows: &[
+            (SlotsCovered, "Unknown", Reason::NodesUnreachable),
+            (Ready, "Unknown", Reason::NodesUnreachable),
+        ],
+    },
+    Case {
+        what: "a rule is refused",
+        change: |w| w.user_state("demo-3", UserState::Refused("Unknown command".to_owned())),
+        shows: &[(AclApplied, "False", Reason::RuleRefused), (Ready, "False", Reason::RuleRefused)],
+    },
+    Case {
+        what: "a user is not set everywhere yet",
+        change: |w| w.user_state("demo-3", UserState::Pending),
+        shows: &[(AclApplied, "False", Reason::AclNotApplied)],
+    },
+    Case {
+        what: "a change waits",
+        change: |w| {
+            let mut carried = w.cluster.spec.clone();
+            carried.users.clear();
+            w.inputs.in_force = Some(carried);
+            w.cluster.spec.image = "redis:8.6".to_owned();
+        },
+        shows: &[(UpdatePending, "True", Reason::WaitingForRoll), (Ready, "True", Reason::AllHealthy)],
+    },
+    Case {
+        what: "slots are on no pod",
+        change: |w| {
+            if let Role::Primary { slots, .. } = &mut w.node("demo-0").role {
+                *slots = SlotSet::empty();
+            }
+        },
+        shows: &[(ConsentNeeded, "True", Reason::SlotsLost), (Ready, "False", Reason::ShardWithoutPrimary)],
+    },
+    Case {
+        what: "a pod can't be placed",
+        change: |w| {
+            w.lose("demo-2", Unreachable::NoAddress);
+            let pod = w.observed.pods.get_mut(&PodName::new("demo-2")).unwrap();
+            pod.trouble = Some(PodTrouble::Unschedulable("0/3 nodes are available".to_owned()));
+        },
+        shows: &[(Degraded, "True", Reason::Unschedulable)],
+    },
+    Case {
+        what: "an operation failed",
+        change: |w| {
+            w.outcome = Outcome::Failed { operation: "meet".to_owned(), error: "timed out".to_owned() }
+        },
+        shows: &[(Degraded, "True", Reason::OperationFailed)],
+    },
+    Case {
+        what: "not formed yet",
+        change: |w| w.observed.formed = false,
+        shows: &[(Ready, "False", Reason::Forming), (AclApplied, "False", Reason::Forming)],
+    },
+];
+
 #[test]
 fn each_trouble_shows_in_its_condition() {
-    use ConditionType::{AclApplied, ConsentNeeded, Degraded, Ready, ReplicasHealthy, SlotsCovered, UpdatePending};
-    type Change = fn(&mut World);
-    let table: &[(&str, Change, &[(ConditionType, &str, Reason)])] = &[
-        (
-            "a primary is gone",
-            |w| w.lose("demo-0", Unreachable::Refused),
-            &[
-                (SlotsCovered, "False", Reason::ShardWithoutPrimary),
-                (Ready, "False", Reason::ShardWithoutPrimary),
-                (Degraded, "True", Reason::NodeUnreachable),
-                (ConsentNeeded, "False", Reason::NoConsentNeeded),
-            ],
-        ),
-        (
-            "a replica is gone",
-            |w| w.lose("demo-2", Unreachable::TimedOut),
-            &[(Ready, "True", Reason::AllHealthy), (ReplicasHealthy, "False", Reason::ReplicaMissing)],
-        ),
-        (
-            "a replica's link is down",
-            |w| w.node("demo-2").role = Role::Replica { of: id(0), offset: 1, link_up: false },
-            &[(ReplicasHealthy, "False", Reason::ReplicaLinkDown), (Degraded, "True", Reason::ReplicaLinkDown)],
-        ),
-        (
-            "a primary does not serve",
-            |w| w.node("demo-1").cluster_ok = false,
-            &[(SlotsCovered, "False", Reason::SlotsNotCovered), (Ready, "False", Reason::SlotsNotCovered)],
-        ),
-        (
-            "nobody answers",
-            |w| (0..4).for_each(|i| w.lose(&format!("demo-{i}"), Unreachable::TimedOut)),
-            &[(SlotsCovered, "Unknown", Reason::NodesUnreachable), (Ready, "Unknown", Reason::NodesUnreachable)],
-        ),
-        (
-            "a rule is refused",
-            |w| w.user_state("demo-3", UserState::Refused("Unknown command".to_owned())),
-            &[(AclApplied, "False", Reason::RuleRefused), (Ready, "False", Reason::RuleRefused)],
-        ),
-        (
-            "a user is not set everywhere yet",
-            |w| w.user_state("demo-3", UserState::Pending),
-            &[(AclApplied, "False", Reason::AclNotApplied)],
-        ),
-        (
-            "a change waits",
-            |w| {
-                let mut carried = w.cluster.spec.clone();
-                carried.users.clear();
-                w.inputs.in_force = Some(carried);
-                w.cluster.spec.image = "redis:8.6".to_owned();
-            },
-            &[(UpdatePending, "True", Reason::WaitingForRoll), (Ready, "True", Reason::AllHealthy)],
-        ),
-        (
-            "slots are on no pod",
-            |w| {
-                if let Role::Primary { slots, .. } = &mut w.node("demo-0").role {
-                    *slots = SlotSet::empty();
-                }
-            },
-            &[(ConsentNeeded, "True", Reason::SlotsLost), (Ready, "False", Reason::ShardWithoutPrimary)],
-        ),
-        (
-            "a pod can't be placed",
-            |w| {
-                w.lose("demo-2", Unreachable::NoAddress);
-                let pod = w.observed.pods.get_mut(&PodName::new("demo-2")).unwrap();
-                pod.trouble = Some(PodTrouble::Unschedulable("0/3 nodes are available".to_owned()));
-            },
-            &[(Degraded, "True", Reason::Unschedulable)],
-        ),
-        (
-            "an operation failed",
-            |w| w.outcome = Outcome::Failed { operation: "meet".to_owned(), error: "timed out".to_owned() },
-            &[(Degraded, "True", Reason::OperationFailed)],
-        ),
-        (
-            "not formed yet",
-            |w| w.observed.formed = false,
-            &[(Ready, "False", Reason::Forming), (AclApplied, "False", Reason::Forming)],
-        ),
-    ];
-    for (what, change, expected) in table {
+    for Case { what, change, shows } in CASES {
         let mut world = settled();
         change(&mut world);
         let status = world.status();
-        for (kind, value, reason) in *expected {
-            assert!(is(&status, *kind, value, *reason), "{what}: {kind} should be {value} {reason}: {:#?}", status.conditions);
+        for (kind, value, reason) in *shows {
+            assert!(
+                is(&status, *kind, value, *reason),
+                "{what}: {kind} should be {value} {reason}: {:#?}",
+                status.conditions
+            );
         }
     }
 }
@@ -270,7 +297,7 @@ fn times_of_transition_stay_while_a_condition_stays() {
         desired: &desired,
         topology: Some((&world.observed, &world.plan, &world.outcome)),
         settings: Some(&world.report),
-        now: Timestamp::UNIX_EPOCH + Duration::from_secs(60),
+        now: Timestamp::UNIX_EPOCH + Duration::from_mins(1),
     });
     let epoch = Timestamp::UNIX_EPOCH;
     assert!(later.conditions.iter().all(|c| c.last_transition_time.0 == epoch));
@@ -288,19 +315,26 @@ fn what_was_not_looked_at_yet_stays_as_it_is() {
         settings: None,
         now: Timestamp::UNIX_EPOCH,
     };
-    assert_eq!(Some(&status(fresh)), world.cluster.status.as_ref(), "a restart of the operator changes nothing");
+    assert_eq!(
+        Some(&status(fresh)),
+        world.cluster.status.as_ref(),
+        "a restart of the operator changes nothing"
+    );
     let topology = Some((&world.observed, &world.plan, &world.outcome));
-    assert!(is(&status(StatusInputs { topology, ..fresh }), ConditionType::Ready, "True", Reason::AllHealthy));
+    assert!(is(
+        &status(StatusInputs { topology, ..fresh }),
+        ConditionType::Ready,
+        "True",
+        Reason::AllHealthy
+    ));
 }
 
 #[test]
 fn a_missing_secret_is_told_while_the_cluster_is_forming() {
     let mut world = settled();
     world.observed.formed = false;
-    world.cluster.spec.users[0].passwords = serde_json::from_value(
-        json!([{"secretKeyRef": {"name": "nowhere", "key": "password"}}]),
-    )
-    .unwrap();
+    world.cluster.spec.users[0].passwords =
+        serde_json::from_value(json!([{"secretKeyRef": {"name": "nowhere", "key": "password"}}])).unwrap();
     let desired = Desired::from_spec(&world.cluster, &world.inputs);
     let told = status(StatusInputs {
         cluster: &world.cluster,
@@ -318,7 +352,7 @@ fn numbers_that_always_move_are_not_written_alone() {
     let mut memory = before.clone();
     memory.shards[0].memory_bytes += 5;
     memory.shards[0].replicas[0].lag_bytes = Some(0);
-    let long = Duration::from_secs(3600);
+    let long = Duration::from_hours(1);
     assert!(!is_worth_writing(Some(&before), &memory, long));
     let mut keys = before.clone();
     keys.shards[0].keys += 1;
