@@ -33,7 +33,7 @@ pub fn differs(stamped: &Value, live: &Value) -> bool {
     !contains(live, stamped)
 }
 
-/// Contents of ConfigMaps and Secrets count by their keys only: a fingerprint of a password could be guessed against,
+/// The contents of a ConfigMap or Secret count by their keys only: a fingerprint of a password could be guessed against,
 /// and annotations are shown where contents are not.
 fn fingerprint(manifest: &Value) -> String {
     let mut shown = manifest.clone();

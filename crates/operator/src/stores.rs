@@ -44,9 +44,9 @@ stores! {
     clusters: Guarded,
     /// Pods with our label.
     pods: Pod,
-    /// StatefulSets with our label.
+    /// Each StatefulSet with our label.
     stateful_sets: StatefulSet,
-    /// ConfigMaps with our label.
+    /// Each ConfigMap with our label.
     config_maps: ConfigMap,
     /// Secrets with our label: the ones that the operator makes.
     secrets: Secret,

@@ -47,21 +47,19 @@ pub async fn keep<N: Nodes>(
     };
     match live(&manifest, desired, ctx) {
         None => match objects::create(&ctx.client, owner, &manifest).await {
-            Ok(Created::New | Created::There(_)) => Ok(()),
+            // The end of a leftover is an event that leads to the next pass.
+            Ok(Created::New | Created::There(_)) | Err(objects::Error::Leftover { .. }) => Ok(()),
             Err(objects::Error::Foreign { object }) => foreign(object),
-            // Its deletion is an event that leads to the next pass.
-            Err(objects::Error::Leftover { .. }) => Ok(()),
             Err(error) => Err(error),
         },
         Some((metadata, _)) if metadata.deletion_timestamp.is_some() => Ok(()),
         Some((metadata, live)) => match ownership(&metadata, owner.uid, owner.name) {
             Ownership::Foreign => foreign(key),
-            Ownership::Leftover => Ok(()),
             Ownership::Own if differs(&objects::rendered(&manifest), &live) => {
                 let uid = Uid::new(metadata.uid.unwrap_or_default());
                 objects::apply(&ctx.client, owner.namespace, &manifest, &uid).await
             }
-            Ownership::Own => Ok(()),
+            Ownership::Own | Ownership::Leftover => Ok(()),
         },
     }
 }

@@ -60,6 +60,7 @@ impl Executed {
     }
 
     /// The worse of two: a failure weighs more than having to wait.
+    #[must_use]
     pub fn worse(self, other: Self) -> Self {
         let weight = |executed: &Self| match executed {
             Self::Done => 0,

@@ -46,7 +46,9 @@ pub async fn ensure<N: Nodes>(
             return Err(Error::NotLeader);
         }
         let mut memory = inputs.system.clone();
-        missing.into_iter().for_each(|name| keep(&mut memory, name, generate()));
+        for name in missing {
+            keep(&mut memory, name, generate());
+        }
         match store(cluster, &memory, seen.as_ref(), ctx).await {
             Ok(Stored::Yes) => {
                 inputs.system = memory;
@@ -156,7 +158,9 @@ mod tests {
         let mut memory = SystemMemory::default();
         let missing = missing_passwords(&cluster, &memory);
         assert_eq!(missing.len(), 4);
-        missing.into_iter().for_each(|name| keep(&mut memory, name, generate()));
+        for name in missing {
+            keep(&mut memory, name, generate());
+        }
         assert!(missing_passwords(&cluster, &memory).is_empty());
     }
 }
