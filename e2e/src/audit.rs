@@ -1,5 +1,6 @@
 //! The audit log of the local Kubernetes: which requests the operator has made.
 
+use std::collections::BTreeMap;
 use std::fs;
 
 use anyhow::{Context, Result};
@@ -18,6 +19,8 @@ pub struct Request {
     pub object_ref: ObjectRef,
     #[serde(default)]
     pub response_status: ResponseStatus,
+    #[serde(default)]
+    pub annotations: BTreeMap<String, String>,
     pub stage_timestamp: Timestamp,
     #[serde(rename = "requestURI")]
     pub uri: String,
@@ -49,6 +52,12 @@ impl Request {
     /// Whether it was meant to change something.
     pub fn writes(&self) -> bool {
         !matches!(self.verb.as_str(), "get" | "list" | "watch")
+    }
+
+    /// Whether the operator had no right to it. (A namespace that is being deleted refuses new objects
+    /// too, for another reason.)
+    pub fn is_forbidden(&self) -> bool {
+        self.annotations.get("authorization.k8s.io/decision").is_some_and(|decision| decision == "forbid")
     }
 
     /// `apps/statefulsets` or `pods`, with the subresource as in rules of roles.

@@ -2,5 +2,15 @@
 //! installed once. How to run one: docs/development.md.
 
 mod bad_input;
-
+mod canary;
+mod deleted_and_re_created_on_kept_volumes;
+mod demo_story;
+mod killed_while_forming;
+mod paused;
+mod pending_changes;
+mod problems_of_pods;
+mod problems_of_users;
+mod quiet_when_idle;
+mod shapes;
 mod steps;
+mod users_live;

@@ -1,0 +1,67 @@
+//! A settled cluster costs next to nothing.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use jiff::Timestamp;
+use keyslot_e2e::clusters::{self, Cluster};
+use keyslot_e2e::settings::Server;
+use keyslot_e2e::{audit, nodes, with_namespace};
+use kube::ResourceExt;
+
+use crate::steps::formed;
+
+/// The last words about what was done are written by then.
+const UNTIL_QUIET: Duration = Duration::from_secs(35);
+const TIME: Duration = Duration::from_mins(1);
+/// Per node and second.
+const MOST_COMMANDS: f64 = 1.0;
+
+#[test]
+fn an_idle_cluster_is_left_alone() -> Result<()> {
+    with_namespace(async |namespace| {
+        let cluster = formed(namespace, clusters::spec(Server::Redis70, 3, 1)).await?;
+        tokio::time::sleep(UNTIL_QUIET).await;
+        let (begin, clock) = (Timestamp::now(), Instant::now());
+        let before = commands(&cluster).await?;
+        tokio::time::sleep(TIME).await;
+        let after = commands(&cluster).await?;
+        let seconds = clock.elapsed().as_secs_f64();
+
+        for (pod, count) in after {
+            let rate = (count - before.get(&pod).context("a new pod")?) / seconds;
+            println!("{pod}: {rate:.2} commands of the operator per second");
+            ensure!(rate <= MOST_COMMANDS, "{pod} gets {rate:.2} commands per second");
+        }
+        if let Some(requests) = audit::operator_requests(begin)? {
+            let ours = requests.iter().filter(|one| one.object_ref.namespace == namespace.name);
+            let writes: Vec<_> = ours.filter(|one| one.writes()).map(|one| (&one.verb, &one.uri)).collect();
+            ensure!(writes.is_empty(), "{writes:?}");
+        }
+        Ok(())
+    })
+}
+
+/// Commands that each node has carried out and that neither a probe nor a replica has sent.
+async fn commands(cluster: &Cluster) -> Result<BTreeMap<String, f64>> {
+    let mut all = BTreeMap::new();
+    for pod in cluster.list_pods().await? {
+        let name = pod.name_any();
+        let answers = nodes::ask(cluster, &name, &["INFO commandstats"]).await?;
+        let calls = calls(answers.first().context("no answer")?);
+        // A probe logs in and asks twice; the operator logs in when it connects, which it keeps doing never.
+        let probes = 3.0 * calls.get("auth").copied().unwrap_or_default();
+        let others = calls.iter().filter(|(name, _)| !["replconf", "psync"].contains(&name.as_str()));
+        all.insert(name, others.map(|(_, count)| count).sum::<f64>() - probes);
+    }
+    Ok(all)
+}
+
+fn calls(stats: &str) -> BTreeMap<String, f64> {
+    let line = |line: &str| {
+        let (name, rest) = line.trim().strip_prefix("cmdstat_")?.split_once(":calls=")?;
+        Some((name.to_owned(), rest.split(',').next()?.parse().ok()?))
+    };
+    stats.lines().filter_map(line).collect()
+}

@@ -1,0 +1,87 @@
+//! Users change on all nodes at once, without a restart and without touching anybody else.
+
+use anyhow::{Result, ensure};
+use keyslot_e2e::client::Running;
+use keyslot_e2e::clusters::{self, WORKER_RULES, user};
+use keyslot_e2e::settings::Server;
+use keyslot_e2e::{client, nodes, wait, with_namespace};
+
+use crate::steps::{DEFAULT_SECRET, WORKER_SECRET, acl_lines, formed, on_all_nodes};
+
+#[test]
+fn users_change_everywhere_and_connections_of_others_stay() -> Result<()> {
+    with_namespace(async |namespace| {
+        let mut spec = clusters::spec(Server::Redis70, 3, 0);
+        let (admin, worker) = (spec.users[0].clone(), spec.users[1].clone());
+        let (other, old) = (user("other", &WORKER_RULES), user("old", &["~old:*", "+get"]));
+        spec.users.extend([other.clone(), old]);
+        let cluster = formed(namespace, spec).await?;
+        let workers = hold(namespace, WORKER_SECRET).await?;
+        let others = hold(namespace, "demo-user-other").await?;
+
+        let mut changed = other.clone();
+        changed.rules = vec!["~other:*".to_owned(), "+get".to_owned(), "+ping".to_owned()];
+        let fresh = user("fresh", &WORKER_RULES);
+        cluster.set_users(&[admin.clone(), worker.clone(), changed.clone(), fresh.clone()]).await?;
+        on_all_nodes(&cluster, "other", "has its new rules", |line| {
+            line.is_some_and(|line| line.contains("~other:*") && !line.contains("~app:*"))
+        })
+        .await?;
+        on_all_nodes(&cluster, "old", "is gone", |line| line.is_none()).await?;
+        on_all_nodes(&cluster, "fresh", "is there", |line| line.is_some_and(|line| line.contains(" on ")))
+            .await?;
+        cluster.wait_ready().await?;
+        client::write_and_read(namespace, "demo-user-fresh", 100).await?;
+        ensure!(lost(&others).await? == 0, "a change of rules ended connections");
+
+        changed.enabled = false;
+        cluster.set_users(&[admin, worker, changed, fresh]).await?;
+        on_all_nodes(&cluster, "other", "is off", |line| line.is_some_and(|line| line.contains(" off ")))
+            .await?;
+        wait::until("the connections of a user that is off end", wait::SOON, async || {
+            let lost = lost(&others).await?;
+            ensure!(lost == 3, "{lost} of 3 have ended");
+            Ok(())
+        })
+        .await?;
+        ensure!(lost(&workers).await? == 0, "connections of the worker have ended");
+        Ok(())
+    })
+}
+
+#[test]
+fn what_is_changed_by_hand_on_a_node_is_repaired() -> Result<()> {
+    with_namespace(async |namespace| {
+        let cluster = formed(namespace, clusters::spec(Server::Valkey91, 1, 1)).await?;
+        let wanted = acl_lines(&cluster, "worker").await?;
+        let password = cluster.secret(DEFAULT_SECRET, "password").await?;
+        let by_hand =
+            ["ACL SETUSER worker allkeys +@all nopass", "ACL SETUSER intruder on nopass allkeys +@all"];
+        for pod in ["demo-0", "demo-1"] {
+            let answers = nodes::ask_as(&cluster, pod, "default", &password, &by_hand).await?;
+            ensure!(answers == ["OK", "OK"], "{answers:?}");
+        }
+        on_all_nodes(&cluster, "intruder", "is gone", |line| line.is_none()).await?;
+        wait::until("the worker is as before", wait::SOON, async || {
+            let lines = acl_lines(&cluster, "worker").await?;
+            ensure!(lines == wanted, "{lines:?} instead of {wanted:?}");
+            Ok(())
+        })
+        .await
+    })
+}
+
+async fn hold(namespace: &keyslot_e2e::Namespace, secret: &str) -> Result<Running> {
+    let client = client::start(namespace, secret, &["hold"]).await?;
+    wait::until("the client holds its connections", wait::A_WHILE, async || {
+        let lines = client.lines().await?;
+        ensure!(lines.iter().any(|line| line["held"] == 3), "{lines:?}");
+        Ok(())
+    })
+    .await?;
+    Ok(client)
+}
+
+async fn lost(client: &Running) -> Result<usize> {
+    Ok(client.lines().await?.iter().filter(|line| !line["lost"].is_null()).count())
+}
