@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use crate::command::{BUS_PORT, REDIS_PORT, RedisCommand};
 use crate::ids::NodeId;
@@ -15,7 +16,7 @@ use crate::slots::SlotSet;
 
 use super::assign_slots::hasten;
 use super::view::Seen;
-use super::{Verdict, View, block};
+use super::{Requeue, Verdict, View, Waiting, block};
 
 /// How many neighbours a node meets at most in one pass; gossip spreads the rest. Up to this size it is a full mesh.
 const MOST_NEIGHBOURS: usize = 64;
@@ -25,7 +26,8 @@ pub(super) fn step(view: &View<'_>) -> Verdict {
         return block(message);
     }
     if let Some(message) = strangers(view) {
-        return block(message);
+        // A node that died a moment ago still looks alive, and nothing tells when it does not any more.
+        return Verdict::Block(Waiting { message, requeue: Requeue::After(Duration::from_secs(1)) });
     }
     let nodes: Vec<Seen<'_>> = view.nodes.values().copied().collect();
     let mut operations = Vec::new();

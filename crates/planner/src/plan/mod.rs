@@ -193,7 +193,8 @@ pub fn next_step(desired: &Desired, observed: &Observed, now: Timestamp) -> Plan
             continue;
         }
         let verdict = (entry.step)(&view);
-        blocked |= matches!(verdict, Verdict::Block(_));
+        let stops = matches!(verdict, Verdict::Block(_)) && !blocked;
+        blocked |= stops;
         match verdict {
             Verdict::Act { message, operations } => {
                 // What is waited for tells people more than the labels that are written meanwhile.
@@ -201,11 +202,12 @@ pub fn next_step(desired: &Desired, observed: &Observed, now: Timestamp) -> Plan
                 return Plan { step, message, operations, requeue: Requeue::Now };
             }
             Verdict::Wait(new) | Verdict::Block(new) => {
+                let new = (entry.name, new);
                 waiting = Some(match waiting {
-                    None => (entry.name, new),
-                    Some((name, first)) => {
-                        (name, Waiting { requeue: first.requeue.sooner(new.requeue), ..first })
-                    }
+                    // What stops everything is what people need to know.
+                    Some(earlier) if stops => merged(new, &earlier.1),
+                    Some(earlier) => merged(earlier, &new.1),
+                    None => new,
                 });
             }
             Verdict::Nothing => {}
@@ -220,6 +222,11 @@ pub fn next_step(desired: &Desired, observed: &Observed, now: Timestamp) -> Plan
             requeue: Requeue::After(RESYNC),
         },
     }
+}
+
+/// The first keeps its words; the sooner look counts.
+fn merged((name, first): (&'static str, Waiting), second: &Waiting) -> (&'static str, Waiting) {
+    (name, Waiting { requeue: first.requeue.sooner(second.requeue), ..first })
 }
 
 impl Requeue {
