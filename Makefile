@@ -1,0 +1,46 @@
+# What can be done with this checkout; `make` or `make help` lists it. docs/development.md tells more.
+
+.DEFAULT_GOAL := help
+.PHONY: help demo down test check format lint docs generated generate audit
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: ## Start a Kubernetes, install Keyslot, form a cluster, write and read data
+	@e2e/scripts/demo.sh
+
+down: ## End the local Kubernetes with everything in it
+	@cargo run --quiet --package local-kubernetes -- down
+
+test: ## All tests, one summary; TIERS="unit servers e2e" and STORY=name choose some
+	@e2e/scripts/test.sh
+
+check: format lint docs generated audit ## All that can be judged without running it
+	@echo "check: all is well"
+
+format: ## Is everything formatted?
+	cargo fmt --all --check
+
+lint: ## Clippy, warnings are errors
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+
+docs: ## rustdoc, warnings are errors
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --locked --quiet
+
+generated: ## Are crds/ and the generated pages current?
+	@for page in $(PAGES); do \
+		cargo run --quiet --locked --package keyslot-api --bin crdgen $${page#*:} | diff -u $${page%:*} - \
+			|| { echo "$${page%:*} is not what the types say: make generate"; exit 1; }; \
+	done
+
+generate: ## Write crds/ and the generated pages
+	@for page in $(PAGES); do \
+		cargo run --quiet --package keyslot-api --bin crdgen $${page#*:} > $${page%:*}.new \
+			&& mv $${page%:*}.new $${page%:*} || exit 1; \
+	done
+
+audit: ## Licences, sources and known flaws of the dependencies
+	@.ci/audit
+
+# file:argument of crdgen
+PAGES = crds/redisclusters.yaml: docs/reference.md:docs docs/conditions.md:conditions

@@ -1,0 +1,91 @@
+#!/usr/bin/env bash
+# `make test`: all tiers of tests, one summary. TIERS names some of them (unit servers e2e), STORY a part
+# of the names of end-to-end tests.
+set -uo pipefail
+cd "$(dirname "$0")/../.."
+. e2e/scripts/kubernetes.sh
+
+tiers=${TIERS:-unit servers e2e}
+# Two stories at once: most of their time is waiting for pods.
+threads=${KEYSLOT_E2E_THREADS:-3}
+export RUST_BACKTRACE=${RUST_BACKTRACE:-0}
+
+folder=$(mktemp -d)
+started_kubernetes=no background=
+passed=0 failed=0 rows=()
+
+clean_up() {
+    [ -z "$background" ] || wait "$background"
+    if [ $started_kubernetes = yes ]; then
+        echo "taking the local Kubernetes down"
+        local_kubernetes down
+    fi
+    rm -rf "$folder"
+}
+trap clean_up EXIT
+trap 'exit 130' INT TERM
+
+wants() {
+    [[ " $tiers " == *" $1 "* ]]
+}
+
+# Adds up what cargo's test binaries report. One that ended without a report counts as one failure.
+tier() {
+    local name=$1 log=$folder/log begin=$SECONDS status counts
+    shift
+    printf '\n==== %s\n' "$name"
+    "$@" 2>&1 | tee "$log"
+    status=${PIPESTATUS[0]}
+    counts=$(awk '/^test result: / { passed += $4; failed += $6 } END { print passed + 0, failed + 0 }' "$log")
+    local good=${counts% *} bad=${counts#* }
+    if [ "$status" -ne 0 ] && [ "$bad" -eq 0 ]; then
+        bad=1
+    fi
+    passed=$((passed + good)) failed=$((failed + bad))
+    rows+=("$(printf '%-36s %5d passed %3d failed %5d s' "$name" "$good" "$bad" $((SECONDS - begin)))")
+}
+
+cargo_test() {
+    cargo test --no-fail-fast "$@"
+}
+
+end_to_end() {
+    wait "$background" || { cat "$folder/kubernetes"; return 1; }
+    background=
+    cat "$folder/kubernetes"
+    # The second judges the run of the first, so it has a meaning only after all of it.
+    local binaries=(--test stories)
+    [ -n "${STORY:-}" ] || binaries+=(--test used_rights)
+    cargo_test --package keyslot-e2e "${binaries[@]}" -- --test-threads "$threads" ${STORY:+"$STORY"}
+}
+
+if wants servers; then
+    # shellcheck disable=SC2086  # a list
+    local_kubernetes images $servers || exit 1
+fi
+if wants e2e; then
+    if is_local && ! is_up; then
+        started_kubernetes=yes
+    fi
+    # It takes minutes on a machine that has built nothing yet; the other tiers use them.
+    # shellcheck disable=SC2086  # a list
+    start_kubernetes $programs $servers >"$folder/kubernetes" 2>&1 &
+    background=$!
+fi
+if wants unit; then
+    tier "units" cargo_test --workspace --lib --bins
+fi
+if wants servers; then
+    tier "properties, files and real servers" cargo_test --workspace --exclude keyslot-e2e --test '*'
+fi
+if wants e2e; then
+    tier "end to end" end_to_end
+fi
+
+printf '\n==== summary\n'
+printf '%s\n' "${rows[@]}"
+printf '%-36s %5d s\n\n' "in all" "$SECONDS"
+clean_up
+trap - EXIT
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
