@@ -8,12 +8,17 @@ use keyslot_operator::cli::Arguments;
 use keyslot_operator::operator::Operator;
 use keyslot_operator::telemetry;
 use keyslot_redis_admin::NodeConnections;
-use kube::{Client, Config};
+use kube::Config;
+use kube::client::ClientBuilder;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
+use tower::timeout::TimeoutLayer;
 
 /// Longer than a watch lasts by itself: only a connection that swallows packets is silent for so long.
 const SILENCE: Duration = Duration::from_mins(5);
+
+/// An API server that hangs must not hold up what nodes need: a pass has several requests.
+const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 
 fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
@@ -30,7 +35,8 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
     config.connect_timeout = Some(Duration::from_secs(5));
     config.read_timeout = Some(SILENCE);
     config.reset_reader_on_write = true;
-    let client = Client::try_from(config)?;
+    // Of a watch, only its beginning is an answer.
+    let client = ClientBuilder::try_from(config)?.with_layer(&TimeoutLayer::new(ANSWER_LIMIT)).build();
     let stop = CancellationToken::new();
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let stopping = stop.clone();

@@ -18,7 +18,7 @@ use kube::runtime::{WatchStreamExt, reflector};
 use kube::{Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use tokio::task::JoinSet;
-use tracing::warn;
+use tracing::{debug, warn};
 
 use crate::cluster::{ClusterRef, Guarded};
 use crate::stores::{Stores, Writers, Zones, cluster_of};
@@ -184,14 +184,26 @@ async fn follow<K>(
 {
     let events = watcher(api, config).default_backoff().modify(strip).reflect(writer);
     let mut events = std::pin::pin!(events);
+    let mut trouble = None;
     while let Some(event) = events.next().await {
+        if event.is_ok() {
+            trouble = None;
+        }
         match event {
             Ok(Event::Apply(object)) => touched(&object, false),
             Ok(Event::Delete(object)) => touched(&object, true),
             // Only with the end of the list is the store filled.
             Ok(Event::Init | Event::InitApply(_)) => {}
             Ok(Event::InitDone) => listed(),
-            Err(error) => warn!(%error, kind = %K::kind(&()), "a watch was interrupted"),
+            Err(error) => {
+                let (words, kind) = (error.to_string(), K::kind(&()));
+                if trouble.as_ref() == Some(&words) {
+                    debug!(error = words, %kind, "a watch was interrupted again");
+                } else {
+                    warn!(error = words, %kind, "a watch was interrupted");
+                    trouble = Some(words);
+                }
+            }
         }
     }
 }

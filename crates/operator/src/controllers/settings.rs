@@ -35,15 +35,13 @@ pub async fn reconcile<N: Nodes>(cluster: &RedisCluster, ctx: &Context<N>) -> Re
     let members = members(&desired, observe::own_set(&desired, ctx).as_ref(), ctx);
     let settled = settle_nodes(&desired, &members, ctx).await;
     let filed = bring_file_up(&desired, &settled, ctx).await;
-    let settings = settings_report(&desired, &settled, &filed);
+    let settings = settings_report(&desired, &settled, filed.as_ref());
     let secrets =
         if desired.paused { Ok(()) } else { user_secrets::write(cluster, &desired, &settings, ctx).await };
-    if settled.changed || filed != Executed::Done {
-        info!(cluster = %ClusterRef::of(cluster.meta()), step = "settings", outcome = ?settled.executed.outcome(), "users and live settings");
-    }
+    log(cluster, &settled, filed.as_ref());
     ctx.memory.of(cluster.meta()).settings(settings);
     report(cluster, &desired, ctx).await?;
-    let executed = settled.executed.worse(filed);
+    let executed = settled.executed.worse(filed.unwrap_or(Executed::Done));
     let again = if let Executed::NotYet(wait) = executed { wait } else { resync(&desired) };
     executed.result()?;
     secrets.map_err(Error::UserSecrets)?;
@@ -51,25 +49,33 @@ pub async fn reconcile<N: Nodes>(cluster: &RedisCluster, ctx: &Context<N>) -> Re
 }
 
 /// Writes `users.acl` when the nodes have accepted other lines than it has.
-async fn bring_file_up<N: Nodes>(desired: &Desired, settled: &Settled, ctx: &Context<N>) -> Executed {
-    let Some(file) = observe::users_file(desired, ctx) else { return Executed::Done };
-    let answered: Vec<NodeSettings> =
-        settled.nodes.values().filter_map(|node| node.as_ref().ok()).cloned().collect();
-    match users_file(desired, &file, &answered, desired.system.formed) {
-        Some(operation) => execute_one(desired, operation, ctx).await,
-        None => Executed::Done,
+async fn bring_file_up<N: Nodes>(desired: &Desired, settled: &Settled, ctx: &Context<N>) -> Option<Executed> {
+    let file = observe::users_file(desired, ctx)?;
+    let answered = settled.nodes.values().filter_map(|node| node.as_ref().ok());
+    let answered: Vec<NodeSettings> = answered.cloned().collect();
+    let operation = users_file(desired, &file, &answered, desired.system.formed)?;
+    Some(execute_one(desired, operation, ctx).await)
+}
+
+/// One line per pass that did something.
+fn log(cluster: &RedisCluster, settled: &Settled, filed: Option<&Executed>) {
+    let did_file = filed.is_some_and(|filed| *filed != Executed::Paused);
+    if settled.changed || did_file {
+        let cluster = ClusterRef::of(cluster.meta());
+        let outcome = settled.executed.clone().worse(filed.cloned().unwrap_or(Executed::Done)).outcome();
+        info!(%cluster, step = "settings", file = did_file, ?outcome, "brought users and live settings in force");
     }
 }
 
-fn settings_report(desired: &Desired, settled: &Settled, filed: &Executed) -> SettingsReport {
+fn settings_report(desired: &Desired, settled: &Settled, filed: Option<&Executed>) -> SettingsReport {
     let report = |node: &NodeSettings| node_report(desired, node, desired.system.formed);
     let nodes = settled
         .nodes
         .iter()
         .map(|(pod, node)| (pod.clone(), node.as_ref().map(report).map_err(Clone::clone)));
     let file_problem = match filed {
-        Executed::Failed { error, .. } => Some(error.clone()),
-        Executed::Done | Executed::NotYet(_) | Executed::Paused | Executed::NotLeader => None,
+        Some(Executed::Failed { error, .. }) => Some(error.clone()),
+        _ => None,
     };
     SettingsReport { nodes: nodes.collect(), file_problem }
 }

@@ -106,6 +106,8 @@ impl Candidate {
         loop {
             let lost_at = self.claim.borrow().expiry();
             tokio::select! {
+                // After a long stop of the process both are over, and the end counts.
+                biased;
                 () = at(lost_at) => return,
                 () = sleep_until(next) => {}
             }
