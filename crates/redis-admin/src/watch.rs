@@ -102,6 +102,7 @@ async fn keep_watching(
                     return;
                 }
                 pace = Pace::start();
+                told = None;
                 until_it_ends(&link).await
             }
             Err(why) => NodeEvent::Unreachable(why),

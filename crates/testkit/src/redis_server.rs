@@ -15,11 +15,10 @@
 //! ```
 
 use std::fs::{self, File};
-use std::net::{IpAddr, Ipv4Addr, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, TcpStream};
 use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -28,6 +27,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tempfile::TempDir;
 
+mod place;
 mod raw;
 
 pub use raw::RawConnection;
@@ -93,9 +93,9 @@ pub struct RedisServer {
 impl RedisServer {
     /// Chooses an address and writes the configuration; starts nothing. `number` makes its host name, `node-<number>`.
     pub fn prepare(version: &str, number: usize, options: &ServerOptions<'_>) -> Result<Self> {
-        let rootfs = rootfs(version)?;
+        let rootfs = place::rootfs(version)?;
         let folder = tempfile::Builder::new().prefix("keyslot-redis-").tempdir()?;
-        let ip = free_address()?;
+        let ip = place::free_address([PORT, BUS_PORT])?;
         let users = folder.path().join("users.acl");
         let own = format!(
             "bind {ip}\nbind-source-addr {ip}\nport {PORT}\nprotected-mode no\ndir {dir}\ndaemonize no\n\
@@ -268,41 +268,4 @@ fn guard(child: &Child) -> Result<Child> {
         .stderr(Stdio::null())
         .spawn()
         .context("starting a guard")
-}
-
-/// The folder of a version's files: `$KEYSLOT_REDIS_SERVERS/<version>`, by default where `local-kubernetes` makes them.
-fn rootfs(version: &str) -> Result<PathBuf> {
-    let from = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let folder = from("KEYSLOT_REDIS_SERVERS")
-        .or_else(|| from("KEYSLOT_CACHE").map(|cache| cache.join("rootfs")))
-        .or_else(|| from("XDG_CACHE_HOME").map(|cache| cache.join("keyslot/rootfs")))
-        .or_else(|| from("HOME").map(|home| home.join(".cache/keyslot/rootfs")))
-        .context("neither KEYSLOT_REDIS_SERVERS nor HOME is set")?;
-    let rootfs = folder.join(version);
-    ensure!(
-        rootfs.join("VERSION").is_file(),
-        "no server {version} in {}: run `local-kubernetes images {version}`",
-        folder.display(),
-    );
-    Ok(rootfs)
-}
-
-/// The next address of this process in 127.1.0.0 to 127.255.255.255 at which nobody listens. Processes begin far apart.
-fn free_address() -> Result<Ipv4Addr> {
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    const FIRST: u32 = 0x7f01_0000;
-    const COUNT: u32 = 0x00fe_0000;
-    for _ in 0..1000 {
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let offset = std::process::id().wrapping_mul(64).wrapping_add(number) % COUNT;
-        let ip = Ipv4Addr::from(FIRST + offset);
-        let ends = ip.octets()[3];
-        if ends == 0 || ends == 255 {
-            continue;
-        }
-        if [PORT, BUS_PORT].iter().all(|port| TcpListener::bind((ip, *port)).is_ok()) {
-            return Ok(ip);
-        }
-    }
-    bail!("no free address in 127.0.0.0/8")
 }
