@@ -200,15 +200,16 @@ fn startup_probe() -> Probe {
     probe(answers(), 1, 1800)
 }
 
-/// No initial delay and every second: a cluster is Ready when its last pod is.
+/// No initial delay. Seldom, since each probe is a process in the container: a host with many pods would spend its time
+/// on probes. Whoever has to know sooner, the operator, holds a connection.
 fn readiness_probe() -> Probe {
-    probe(exec(script("ready.sh")), 1, 2)
+    probe(exec(script("ready.sh")), 5, 2)
 }
 
 /// Two minutes without any answer: longer than any command, disk or host makes a healthy server wait. Whoever has to
 /// act faster is the operator, which can promote a replica; a killed server only comes back and loads.
 fn liveness_probe() -> Probe {
-    probe(answers(), 10, 12)
+    probe(answers(), 30, 4)
 }
 
 fn probe(exec: ExecAction, period_seconds: i32, failure_threshold: i32) -> Probe {
