@@ -3,6 +3,7 @@
 //! Pods are server processes on loopback with addresses of their own; of Kubernetes only what forming needs is played:
 //! the marker, and the labels of pods. The servers run with the users file and the password of replication that pods
 //! get, so this also shows that the rules of the system's users are enough.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
