@@ -11,12 +11,12 @@ use std::time::Duration;
 
 use crate::command::{BUS_PORT, REDIS_PORT, RedisCommand};
 use crate::ids::NodeId;
-use crate::observed::RedisNode;
+use crate::observed::Peer;
 use crate::slots::SlotSet;
 
 use super::assign_slots::hasten;
 use super::view::Seen;
-use super::{Requeue, Verdict, View, Waiting, block};
+use super::{Requeue, Verdict, View, Waiting, block, wait_for_gossip};
 
 /// How many neighbours a node meets at most in one pass; gossip spreads the rest. Up to this size it is a full mesh.
 const MOST_NEIGHBOURS: usize = 64;
@@ -31,15 +31,25 @@ pub(super) fn step(view: &View<'_>) -> Verdict {
     }
     let nodes: Vec<Seen<'_>> = view.nodes.values().copied().collect();
     let mut operations = Vec::new();
+    let mut shaking_hands = 0;
     for (i, one) in nodes.iter().enumerate() {
         let neighbours = (1..nodes.len()).take(MOST_NEIGHBOURS).map(|step| &nodes[(i + step) % nodes.len()]);
         for other in neighbours {
             let Some(ip) = other.member.ip else { continue };
-            if !knows(one.node, &other.node.id, ip) {
-                let node = other.node.id.clone();
-                operations.extend(one.say(RedisCommand::Meet { ip, node }));
+            let peers = &one.node.peers;
+            if peers.get(&other.node.id).is_some_and(|peer| is_at(peer, ip)) {
+                continue;
             }
+            if peers.values().any(|peer| peer.handshake && is_at(peer, ip)) {
+                shaking_hands += 1;
+                continue;
+            }
+            operations.extend(one.say(RedisCommand::Meet { ip, node: other.node.id.clone() }));
         }
+    }
+    if operations.is_empty() && shaking_hands > 0 {
+        // A handshake may end in nothing, and then it is due again.
+        return wait_for_gossip(format!("{shaking_hands} pairs of nodes are shaking hands"));
     }
     if operations.is_empty() {
         return Verdict::Nothing;
@@ -51,12 +61,8 @@ pub(super) fn step(view: &View<'_>) -> Verdict {
     Verdict::Act { message, operations }
 }
 
-/// `one` knows the node at this address, or is just shaking hands with it.
-fn knows(one: &RedisNode, id: &NodeId, ip: IpAddr) -> bool {
-    let at = |peer: &crate::observed::Peer| {
-        peer.address.as_ref().is_some_and(|a| a.ip == ip && a.port == REDIS_PORT && a.bus_port == BUS_PORT)
-    };
-    one.peers.get(id).is_some_and(at) || one.peers.values().any(|peer| peer.handshake && at(peer))
+fn is_at(peer: &Peer, ip: IpAddr) -> bool {
+    peer.address.as_ref().is_some_and(|a| a.ip == ip && a.port == REDIS_PORT && a.bus_port == BUS_PORT)
 }
 
 /// Nodes that know each other, directly or through others, are one world. Two worlds may be joined only while at most
