@@ -120,6 +120,15 @@ impl World {
         }
     }
 
+    /// Passes for a while, whatever comes of it.
+    pub fn live(&mut self, next_step: PlanFn, mishaps: &Mishaps, time: Millis) {
+        let end = self.now + time;
+        while self.now < end {
+            let plan = self.pass(next_step, mishaps);
+            self.pass_time(pause_after(&plan).min(end.saturating_sub(self.now)));
+        }
+    }
+
     /// Passes until the plan is settled.
     ///
     /// # Panics
@@ -138,23 +147,29 @@ impl World {
                 (run.operations, run.took) = (self.operations, self.now - begun);
                 return run;
             }
-            let pause = match plan.requeue {
-                Requeue::Now => TICK,
-                Requeue::Soon => 100,
-                // Watches tell of most things at once.
-                Requeue::After(_) => 200,
-            };
-            self.pass_time(pause);
-            let words = || {
-                format!(
-                    "not settled: {}: {}\nsteps {:?}\n{}",
-                    plan.step,
-                    plan.message,
-                    run.steps,
-                    self.dump()
-                )
-            };
-            assert!(self.now < deadline, "{}", words());
+            self.pass_time(pause_after(&plan));
+            assert!(
+                self.now < deadline,
+                "not settled: {}: {}\nsteps {:?}\n{}",
+                plan.step,
+                plan.message,
+                run.steps,
+                self.dump()
+            );
+        }
+    }
+
+    /// Looks again and again for a while: nothing may be left to do.
+    ///
+    /// # Panics
+    /// When there is.
+    pub fn stays_settled(&mut self, next_step: PlanFn, time: Millis) {
+        let end = self.now + time;
+        while self.now < end {
+            let plan = self.pass(next_step, &Mishaps::default());
+            let quiet = plan.step == SETTLED && plan.operations.is_empty();
+            assert!(quiet, "settled, and then {}: {}\n{}", plan.step, plan.message, self.dump());
+            self.pass_time(1000);
         }
     }
 
@@ -166,6 +181,15 @@ impl World {
             let _ = writeln!(text, "{pod} {}", line(&process.node));
         }
         text
+    }
+}
+
+/// How long the operator waits; watches tell of most things at once.
+const fn pause_after(plan: &Plan) -> Millis {
+    match plan.requeue {
+        Requeue::Now => TICK,
+        Requeue::Soon => 100,
+        Requeue::After(_) => 200,
     }
 }
 

@@ -21,6 +21,7 @@ mod node;
 mod packet;
 mod random;
 mod rules;
+mod verdict;
 mod view;
 mod world;
 

@@ -1,8 +1,9 @@
 //! The world: time passes, pods start and end, clients write, and nothing that was acknowledged may get lost.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
-use keyslot_api::v1alpha1::RedisCluster;
+use keyslot_api::v1alpha1::{RedisCluster, RedisClusterSpec};
 use keyslot_planner::desired::Desired;
 use keyslot_planner::ids::{HostName, PodName, ZoneName};
 use keyslot_planner::slots::{SLOT_COUNT, Slot};
@@ -60,7 +61,12 @@ pub struct World {
     pub accepted_lines: BTreeSet<String>,
     written: u32,
     pub(super) operations: usize,
+    /// It takes longer to make than everything else in a pass.
+    last_desired: Option<(Inputs, Rc<Desired>)>,
 }
+
+/// What `Desired` is made from: the resource, what is in force, and the marker.
+type Inputs = (RedisCluster, Option<RedisClusterSpec>, bool);
 
 impl World {
     /// A world with an empty Kubernetes and the resource.
@@ -87,13 +93,22 @@ impl World {
             accepted_lines: BTreeSet::new(),
             written: 0,
             operations: 0,
+            last_desired: None,
         }
     }
 
     /// What is wanted at this moment.
-    pub fn desired(&self) -> Desired {
-        let set = self.kubernetes.stateful_set.as_ref();
-        desired(&self.resource, set.and_then(|set| set.in_force.clone()), self.kubernetes.formed)
+    pub fn desired(&mut self) -> Rc<Desired> {
+        let in_force = self.kubernetes.stateful_set.as_ref().and_then(|set| set.in_force.clone());
+        let inputs = (self.resource.clone(), in_force, self.kubernetes.formed);
+        match &self.last_desired {
+            Some((of, last)) if *of == inputs => Rc::clone(last),
+            Some(_) | None => {
+                let new = Rc::new(desired(&inputs.0, inputs.1.clone(), inputs.2));
+                self.last_desired = Some((inputs, Rc::clone(&new)));
+                new
+            }
+        }
     }
 
     /// The pods that the StatefulSet makes.
@@ -146,24 +161,18 @@ impl World {
         let Some(pod) = self.kubernetes.pods.get_mut(name) else { return };
         pod.ip = Some(ip);
         let timeout = u64::try_from(self.desired().node_timeout.as_millis()).unwrap_or(u64::MAX);
-        let (now, random) = (self.now, &mut self.random);
+        let now = self.now;
         let left = if self.kubernetes.persistent {
             name.ordinal().and_then(|ordinal| self.volumes.get(&ordinal))
         } else {
             self.scratch.get(name)
         };
-        let node = left.map_or_else(
-            || {
-                Node::fresh(
-                    ip,
-                    format!("{name}.{}.test.svc.cluster.local", self.kubernetes.name),
-                    timeout,
-                    now,
-                    random,
-                )
-            },
-            |left| left.restarted(ip, timeout, now, &mut Random::new(now ^ u64::from(self.written))),
-        );
+        let node = if let Some(left) = left {
+            left.restarted(ip, timeout, now, &mut self.random)
+        } else {
+            let hostname = format!("{name}.{}.test.svc.cluster.local", self.kubernetes.name);
+            Node::fresh(ip, hostname, timeout, now, &mut self.random)
+        };
         let loading = if node.key_count() > 0 { self.random.between(50, 800) } else { 0 };
         let process = Process { node, loading_until: now + loading, hung_until: 0 };
         self.bus.processes.insert(name.clone(), process);
@@ -189,12 +198,12 @@ impl World {
         }
     }
 
-    /// Somebody deletes a pod; the StatefulSet makes a new one with a new address.
+    /// A pod is gone at once; the StatefulSet makes a new one with a new address.
     pub fn evict(&mut self, name: &PodName) {
-        let gone = self.now + self.random.between(50, 500);
         if let Some(pod) = self.kubernetes.pods.get_mut(name) {
-            pod.gone = Some(gone);
+            pod.gone = Some(self.now);
         }
+        self.pass_time(TICK);
     }
 
     /// The resource is deleted with everything but the volumes.
