@@ -17,7 +17,7 @@ use kube::Resource;
 use kube::runtime::controller::{Action, Config, applier};
 use kube::runtime::reflector::ObjectRef;
 use tokio::time::{Instant, timeout};
-use tracing::{debug, warn};
+use tracing::{trace, warn};
 
 use crate::cluster::{ClusterRef, Guarded};
 use crate::context::Context;
@@ -52,7 +52,7 @@ pub async fn run<N: Nodes>(
         .for_each(async |ended| {
             // Failures were logged by the pass; what is left are triggers for resources that are gone.
             if let Err(error) = ended {
-                debug!(controller = controller.as_str(), %error, "a pass ended without its end");
+                trace!(controller = controller.as_str(), %error, "no pass");
             }
         })
         .await;

@@ -21,6 +21,13 @@ pub enum Error {
     Api(#[from] kube::Error),
 }
 
+impl Error {
+    /// Another process wrote first.
+    pub fn is_lost_race(&self) -> bool {
+        matches!(self, Self::Api(kube::Error::Api(status)) if status.is_conflict() || status.is_already_exists())
+    }
+}
+
 /// The holder, unless the Lease was given free.
 pub fn holder(lease: &Lease) -> Option<&str> {
     lease.spec.as_ref()?.holder_identity.as_deref().filter(|holder| !holder.is_empty())

@@ -18,7 +18,7 @@ use kube::runtime::{WatchStreamExt, watcher};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 pub use claim::{Claim, Leadership};
 
@@ -89,7 +89,11 @@ impl Candidate {
                 () = at(free_at) => match self.write(seen.as_ref()).await {
                     Ok(lease) => return lease,
                     Err(error) => {
-                        warn!(%error, lease = self.name, "can't take the lease");
+                        if error.is_lost_race() {
+                            debug!(lease = self.name, "another one took the lease");
+                        } else {
+                            warn!(%error, lease = self.name, "can't take the lease");
+                        }
                         free_at = Some(Instant::now() + RETRY);
                     }
                 },
