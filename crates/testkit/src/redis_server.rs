@@ -30,6 +30,7 @@ use tempfile::TempDir;
 mod place;
 mod raw;
 
+pub use place::rootfs;
 pub use raw::RawConnection;
 
 /// Every version that is tested, as the folders of servers are called.
@@ -93,7 +94,7 @@ pub struct RedisServer {
 impl RedisServer {
     /// Chooses an address and writes the configuration; starts nothing. `number` makes its host name, `node-<number>`.
     pub fn prepare(version: &str, number: usize, options: &ServerOptions<'_>) -> Result<Self> {
-        let rootfs = place::rootfs(version)?;
+        let rootfs = rootfs(version)?;
         let folder = tempfile::Builder::new().prefix("keyslot-redis-").tempdir()?;
         let ip = place::free_address([PORT, BUS_PORT])?;
         let users = folder.path().join("users.acl");

@@ -10,46 +10,21 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use keyslot_planner::{Desired, config, manifests, scripts};
+use keyslot_testkit::redis_server::{ALL_VERSIONS, rootfs};
 use tempfile::TempDir;
 
 use super::common::{cluster, json_of, memory, minimal};
 
-/// The programs of one server version: those of the local cluster's images, else what is installed.
+/// The programs of one server version.
 pub struct Version {
     /// Such as `redis-7.0`.
-    pub name: String,
-    root: Option<PathBuf>,
-}
-
-/// Every version that is at hand. None is reported, not a failure: they are built by `make test`.
-fn versions() -> Vec<Version> {
-    let cache = std::env::var("XDG_CACHE_HOME").map_or_else(
-        |_| PathBuf::from(std::env::var("HOME").unwrap_or_default()).join(".cache"),
-        PathBuf::from,
-    );
-    let mut versions: Vec<Version> = fs::read_dir(cache.join("keyslot/rootfs"))
-        .into_iter()
-        .flatten()
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|root| root.join("usr/bin/redis-server").exists())
-        .map(|root| Version {
-            name: root.file_name().unwrap_or_default().to_string_lossy().into_owned(),
-            root: Some(root),
-        })
-        .collect();
-    versions.sort_by(|a, b| a.name.cmp(&b.name));
-    if versions.is_empty() && Command::new("redis-server").arg("--version").output().is_ok() {
-        versions.push(Version { name: "installed".to_owned(), root: None });
-    }
-    if versions.is_empty() {
-        eprintln!("no redis-server here: nothing was tested");
-    }
-    versions
+    pub name: &'static str,
+    root: PathBuf,
 }
 
 /// Does the same with every version, side by side: most of the time is waiting.
 pub fn on_every_version(check: impl Fn(&Version) + Sync) {
-    let versions = versions();
+    let versions = ALL_VERSIONS.map(|name| Version { name, root: rootfs(name).unwrap() });
     std::thread::scope(|scope| {
         for version in &versions {
             scope.spawn(|| check(version));
@@ -60,8 +35,7 @@ pub fn on_every_version(check: impl Fn(&Version) + Sync) {
 impl Version {
     /// The words that start one of its programs: by its own loader, since its libraries are its own too.
     fn program(&self, name: &str) -> String {
-        let Some(root) = &self.root else { return name.to_owned() };
-        let root = root.display();
+        let root = self.root.display();
         let libraries = format!("{root}/usr/lib/x86_64-linux-gnu:{root}/lib/x86_64-linux-gnu");
         format!("{root}/lib64/ld-linux-x86-64.so.2 --library-path {libraries} {root}/usr/bin/{name}")
     }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use anyhow::{Context, Result, bail, ensure};
 
 /// The folder of a version's files: `$KEYSLOT_REDIS_SERVERS/<version>`, by default where `local-kubernetes` makes them.
-pub(super) fn rootfs(version: &str) -> Result<PathBuf> {
+pub fn rootfs(version: &str) -> Result<PathBuf> {
     let from = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let folder = from("KEYSLOT_REDIS_SERVERS")
         .or_else(|| from("KEYSLOT_CACHE").map(|cache| cache.join("rootfs")))
