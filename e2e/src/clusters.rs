@@ -17,8 +17,16 @@ use crate::settings::Server;
 use crate::wait;
 
 /// Rules of an application that uses a cluster-aware client: it has to ask where slots are.
-pub const WORKER_RULES: [&str; 7] =
-    ["~app:*", "&app:*", "+@read", "+@write", "+@connection", "+cluster|slots", "+cluster|shards"];
+pub const WORKER_RULES: [&str; 8] = [
+    "~app:*",
+    "&app:*",
+    "+@read",
+    "+@write",
+    "+@connection",
+    "-@dangerous",
+    "+cluster|slots",
+    "+cluster|shards",
+];
 
 /// A small cluster for a story: little memory, users `default` and `worker`.
 pub fn spec(server: Server, shards: i32, replicas_per_shard: i32) -> RedisClusterSpec {

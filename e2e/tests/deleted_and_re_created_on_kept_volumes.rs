@@ -3,13 +3,12 @@
 use anyhow::{Result, ensure};
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Secret, Service};
 use keyslot_api::conditions::{ConditionType, Reason};
-use keyslot_api::v1alpha1::RedisClusterSpec;
+use keyslot_api::v1alpha1::{RedisClusterSpec, Retention};
 use keyslot_e2e::clusters::{self, Cluster};
 use keyslot_e2e::invariants;
 use keyslot_e2e::settings::Server;
 use keyslot_e2e::{Namespace, client, nodes, wait, with_namespace};
 use kube::api::ListParams;
-use serde_json::json;
 
 use crate::steps::{NAME, WORKER_SECRET, formed, storage};
 
@@ -20,9 +19,28 @@ fn all_keys_are_back_in_a_cluster_of_the_same_size() -> Result<()> {
     with_namespace(async |namespace| {
         let spec = spec(Server::Redis80);
         write_and_delete(namespace, spec.clone()).await?;
-        let cluster = formed(namespace, spec).await?;
+        formed(namespace, spec).await?;
         client::read(namespace, WORKER_SECRET, KEYS).await?;
-        volumes_go_when_they_are_told_to(&cluster).await
+        Ok(())
+    })
+}
+
+#[test]
+fn volumes_go_with_the_resource_when_they_are_told_to() -> Result<()> {
+    with_namespace(async |namespace| {
+        let mut spec = clusters::spec(Server::Redis86, 1, 1);
+        let mut storage = storage("64Mi");
+        storage.retention_policy.on_delete = Retention::Delete;
+        spec.storage = Some(storage);
+        let cluster = formed(namespace, spec).await?;
+        ensure!(volumes(namespace).await? == 2, "there are no volumes");
+        cluster.delete().await?;
+        wait::until("the volumes are gone", wait::A_WHILE, async || {
+            let left = volumes(namespace).await?;
+            ensure!(left == 0, "{left} are left");
+            Ok(())
+        })
+        .await
     })
 }
 
@@ -71,18 +89,6 @@ async fn write_and_delete(namespace: &Namespace, spec: RedisClusterSpec) -> Resu
     let volumes = volumes(namespace).await?;
     ensure!(volumes == 6, "{volumes} volumes are left");
     Ok(())
-}
-
-async fn volumes_go_when_they_are_told_to(cluster: &Cluster) -> Result<()> {
-    cluster.change(json!({ "storage": { "retentionPolicy": { "onDelete": "Delete" } } })).await?;
-    cluster.wait_ready().await?;
-    cluster.delete().await?;
-    wait::until("the volumes are gone", wait::A_WHILE, async || {
-        let left = volumes(&cluster.namespace).await?;
-        ensure!(left == 0, "{left} are left");
-        Ok(())
-    })
-    .await
 }
 
 async fn volumes(namespace: &Namespace) -> Result<usize> {

@@ -103,8 +103,9 @@ async fn everything(cluster: &Cluster) -> Result<BTreeMap<String, Value>> {
     }
     for pod in cluster.list_pods().await? {
         let name = pod.name_any();
-        let settings = ["CONFIG GET maxmemory*", "CONFIG GET cluster-node-timeout", "CONFIG GET appendonly"];
-        let answers = nodes::ask(cluster, &name, &settings).await?;
+        let settings = ["maxmemory", "maxmemory-policy", "cluster-node-timeout", "appendonly"]
+            .map(|name| format!("CONFIG GET {name}"));
+        let answers = nodes::ask(cluster, &name, &settings.each_ref().map(String::as_str)).await?;
         let image = pod.spec.iter().flat_map(|spec| &spec.containers).map(|container| &container.image);
         all.insert(format!("image of {name}"), json!(image.collect::<Vec<_>>()));
         all.insert(format!("settings of {name}"), json!(answers));

@@ -1,0 +1,167 @@
+//! The table that is printed: one row for each figure.
+
+use std::fmt::Write as _;
+
+use crate::idle::Idle;
+use crate::keyslot;
+use crate::memory::Resident;
+use crate::redis_cli;
+use crate::shape::Shape;
+
+/// Seconds from `kubectl apply` to Ready.
+const MOST_TO_READY: f64 = 8.0;
+const MOST_MEGABYTES: f64 = 20.0;
+/// Per node and second.
+const MOST_COMMANDS: f64 = 1.0;
+
+/// All runs of one shape.
+#[derive(Default)]
+pub struct Runs {
+    pub keyslot: Vec<keyslot::Run>,
+    pub redis_cli: Vec<redis_cli::Run>,
+}
+
+impl Runs {
+    /// The last run of both, for people who wait.
+    pub fn last(&self) -> String {
+        let ours = self.keyslot.last().map(|run| {
+            let (ready, formed, running) = (run.apply_to_ready, run.start_to_formed, run.running_to_formed);
+            format!(
+                "Ready {ready:.2} s, formed {formed:.2} s after the last start, {running:.2} s after Running"
+            )
+        });
+        let theirs = self.redis_cli.last();
+        let theirs =
+            theirs.map(|run| format!("; redis-cli ended {:.2} s, formed {:.2} s", run.exit, run.formed));
+        ours.unwrap_or_default() + &theirs.unwrap_or_default()
+    }
+}
+
+/// The rows, in the order in which they were measured.
+#[derive(Default)]
+pub struct Table(Vec<[String; 7]>);
+
+impl Table {
+    pub fn formed(&mut self, server: &str, shape: Shape, runs: &Runs) {
+        let keyslot = |figure: fn(&keyslot::Run) -> f64| Spread::of(runs.keyslot.iter().map(figure));
+        let redis_cli = |figure: fn(&redis_cli::Run) -> f64| Spread::of(runs.redis_cli.iter().map(figure));
+        let cells = |figure: &str, ours: &Spread, theirs: Option<&Spread>, aim: String| {
+            let ratio = theirs.map(|theirs| format!("{:.1} ×", theirs.median / ours.median));
+            let theirs = theirs.map(Spread::seconds);
+            let none = || "–".to_owned();
+            [
+                figure.to_owned(),
+                server.to_owned(),
+                shape.to_string(),
+                ours.seconds(),
+                theirs.unwrap_or_else(none),
+                ratio.unwrap_or_else(none),
+                aim,
+            ]
+        };
+        let ready = keyslot(|run| run.apply_to_ready);
+        let formed = keyslot(|run| run.start_to_formed);
+        let running = keyslot(|run| run.running_to_formed);
+        let (exit, theirs) = (redis_cli(|run| run.exit), redis_cli(|run| run.formed));
+        let formed_aim =
+            most_to_formed(shape).map_or_else(|| "–".to_owned(), |most| aim(formed.median, most, " s"));
+        self.0.extend([
+            cells("apply → Ready", &ready, None, aim(ready.median, MOST_TO_READY, " s")),
+            cells("last process start → formed", &formed, Some(&theirs), formed_aim),
+            cells("… against the exit of redis-cli", &formed, Some(&exit), "–".to_owned()),
+            cells("all pods Running → formed", &running, None, "–".to_owned()),
+        ]);
+    }
+
+    pub fn idle(&mut self, of: (&str, Shape), idle: &Idle) {
+        let Idle { seconds, method, .. } = idle;
+        let (writes, commands) = (count(idle.writes.len()), idle.most_commands());
+        let figure = format!("idle for {seconds} s: API writes besides the Lease");
+        self.single(&figure, of, (format!("{writes:.0}"), aim(writes, 0.0, "")));
+        let figure = format!("idle for {seconds} s: commands per second, busiest node ({method})");
+        self.single(&figure, of, (format!("{commands:.2}"), aim(commands, MOST_COMMANDS, "")));
+    }
+
+    pub fn memory(&mut self, when: &str, of: (&str, Shape), memory: Resident) {
+        let Resident { all, anonymous } = memory;
+        let value = format!("{all:.1} MB ({anonymous:.1} MB anonymous)");
+        let figure = format!("resident memory of the leader, {when}");
+        self.single(&figure, of, (value, aim(all, MOST_MEGABYTES, " MB")));
+    }
+
+    fn single(&mut self, figure: &str, (server, shape): (&str, Shape), (value, aim): (String, String)) {
+        let none = || "–".to_owned();
+        let (server, shape) = (server.to_owned(), shape.to_string());
+        self.0.push([figure.to_owned(), server, shape, value, none(), none(), aim]);
+    }
+
+    pub fn markdown(&self) -> String {
+        let mut text = String::from(
+            "| figure | server | shape | Keyslot | redis-cli | ratio | aim |\n|---|---|---|---|---|---|---|\n",
+        );
+        for row in &self.0 {
+            // Writing into a String can't fail.
+            let _ = writeln!(text, "| {} |", row.join(" | "));
+        }
+        text
+    }
+}
+
+/// Seconds from the last process start, where an aim was set.
+fn most_to_formed(shape: Shape) -> Option<f64> {
+    match (shape.shards, shape.replicas) {
+        (3, 1) => Some(3.0),
+        (6, 1) => Some(3.5),
+        _ => None,
+    }
+}
+
+fn aim(value: f64, most: f64, unit: &str) -> String {
+    let met = if value <= most { "met" } else { "**missed**" };
+    format!("≤ {most}{unit}: {met}")
+}
+
+fn count(number: usize) -> f64 {
+    u32::try_from(number).map_or(f64::INFINITY, f64::from)
+}
+
+struct Spread {
+    least: f64,
+    median: f64,
+    most: f64,
+}
+
+impl Spread {
+    fn of(values: impl Iterator<Item = f64>) -> Self {
+        let mut sorted: Vec<f64> = values.collect();
+        sorted.sort_by(f64::total_cmp);
+        let at = |index: usize| sorted.get(index).copied().unwrap_or(f64::NAN);
+        let last = sorted.len().saturating_sub(1);
+        let median = f64::midpoint(at(last / 2), at(last.div_ceil(2)));
+        Self { least: at(0), median, most: at(last) }
+    }
+
+    fn seconds(&self) -> String {
+        format!("{:.2} s ({:.2}–{:.2})", self.median, self.least, self.most)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_is_the_middle_or_between_the_two() {
+        let seconds = |values: &[f64]| Spread::of(values.iter().copied()).seconds();
+        assert_eq!(seconds(&[3.0, 1.0, 2.0]), "2.00 s (1.00–3.00)");
+        assert_eq!(seconds(&[4.0, 1.0, 2.0, 3.0]), "2.50 s (1.00–4.00)");
+        assert_eq!(seconds(&[1.5]), "1.50 s (1.50–1.50)");
+    }
+
+    #[test]
+    fn a_missed_aim_is_told_with_the_aim() {
+        assert_eq!(aim(3.0, 3.0, " s"), "≤ 3 s: met");
+        assert_eq!(aim(3.51, 3.5, " s"), "≤ 3.5 s: **missed**");
+        assert_eq!(aim(1.0, 0.0, ""), "≤ 0: **missed**");
+    }
+}
