@@ -257,6 +257,9 @@ pub enum Role {
         offset: u64,
         /// `master_link_status:up` and no sync in progress.
         link_up: bool,
+        /// The address that it copies from (`master_host`), when it is one. Gossip may know the primary at another
+        /// already: a link is not moved by what gossip learns.
+        source: Option<IpAddr>,
     },
 }
 

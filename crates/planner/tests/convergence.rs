@@ -142,7 +142,6 @@ fn all_addresses_changed(layout: Layout) -> World {
 /// Gossip tells a replica its primary's new address before the primary itself does; then the server updates its table
 /// and leaves the replication link at the old address for ever. `CLUSTER REPLICATE` of the same primary repairs it.
 #[test]
-#[ignore = "no step repairs it yet: an observation does not tell which address a replica copies from"]
 fn no_replica_stays_at_a_dead_address() {
     // The operator dies with the MEETs half done, and gossip does the rest before it is back.
     let mishaps = Mishaps { crash_before: (64..80).step_by(4).collect(), ..Mishaps::default() };
@@ -196,7 +195,6 @@ proptest! {
 
     // The same defect as in `no_replica_stays_at_a_dead_address`: forming waits for the replica's link for ever.
     #[test]
-    #[ignore = "no step repairs a replica at a dead address yet"]
     fn a_resource_that_is_deleted_while_it_forms_can_be_made_again(
         shape in shape(), layout in layout(), mishaps in mishaps(), after in 0u64..8000,
     ) {

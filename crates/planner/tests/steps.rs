@@ -43,7 +43,7 @@ fn role(i: usize) -> Role {
     if i < 3 {
         primary_with(SlotSet::share(i, 3))
     } else {
-        Role::Replica { of: id(i - 3), offset: 0, link_up: true }
+        Role::Replica { of: id(i - 3), offset: 0, link_up: true, source: Some(ip(i - 3)) }
     }
 }
 
@@ -184,7 +184,7 @@ fn the_marker_is_set_only_when_the_wanted_node_timeout_is_read_back() {
     );
     look.node(4).node_timeout = WANTED_TIMEOUT;
     assert_eq!(look.plan().operations, [Operation::Kube(KubeOperation::MarkFormed)]);
-    look.node(3).role = Role::Replica { of: id(0), offset: 0, link_up: false };
+    look.node(3).role = Role::Replica { of: id(0), offset: 0, link_up: false, source: None };
     assert_eq!(look.plan().operations, [], "a replica without link is waited for");
     look.node(0).keys = 1;
     assert_eq!(
@@ -270,7 +270,7 @@ fn ghosts_are_forgotten_by_all_and_only_when_nothing_hangs_on_them() {
         assert!(look.commands().is_empty());
     }
     look.node(4).peers.insert(id(66), ghost());
-    look.node(4).role = Role::Replica { of: id(66), offset: 0, link_up: false };
+    look.node(4).role = Role::Replica { of: id(66), offset: 0, link_up: false, source: None };
     assert!(look.commands().is_empty(), "a node replicates it");
 }
 
@@ -358,4 +358,21 @@ fn labels_follow_roles() {
         Operation::Kube(KubeOperation::Label { pod, uid, shard: i32::try_from(i % 3).ok(), role: Some(role) })
     };
     assert_eq!(labelled, [label(0, RoleLabel::Primary), label(4, RoleLabel::Replica)]);
+}
+
+#[test]
+fn a_replica_that_copies_from_an_address_its_primary_has_left_is_pointed_to_the_new_one() {
+    let hangs = |look: &mut Look, link_up| {
+        look.node(3).role = Role::Replica { of: id(0), offset: 0, link_up, source: Some(ip(99)) };
+    };
+    let mut look = formed();
+    hangs(&mut look, false);
+    assert_eq!(look.commands(), [RedisCommand::Replicate(id(0))]);
+    hangs(&mut look, true);
+    assert!(look.commands().is_empty(), "a link that works is left alone");
+    look.node(3).role = Role::Replica { of: id(0), offset: 0, link_up: false, source: Some(ip(0)) };
+    assert!(look.commands().is_empty(), "the right address: a sync may be under way");
+    hangs(&mut look, false);
+    look.pod(0).redis = Err(Unreachable::TimedOut);
+    assert!(look.commands().is_empty(), "nobody knows where the primary is");
 }

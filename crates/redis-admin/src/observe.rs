@@ -126,6 +126,7 @@ fn role(table: &NodesTable, info: &Fields<'_>) -> Result<Role, Malformed> {
             of,
             offset: info.number("slave_repl_offset")?,
             link_up: info.text("master_link_status")? == "up" && !info.flag("master_sync_in_progress")?,
+            source: info.text("master_host")?.parse().ok(),
         }),
         _ => Err(Malformed::new("INFO", "its role is not the one of CLUSTER NODES")),
     }

@@ -32,6 +32,9 @@ pub(super) fn step(view: &View<'_>) -> Verdict {
 
 /// What the nodes do not agree on yet.
 fn disagreement(view: &View<'_>) -> Option<String> {
+    if let Some((pod, _)) = view.observed.pods.iter().find(|(_, member)| member.terminating) {
+        return Some(format!("pod {pod} is going away"));
+    }
     let total = view.nodes.len();
     let acquainted = view.nodes.values().filter(|s| {
         s.node.peers.values().all(|peer| !peer.handshake)

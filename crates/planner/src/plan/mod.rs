@@ -6,6 +6,7 @@ mod await_pods;
 mod create_workload;
 mod finish_forming;
 mod forget_ghosts;
+mod heal_addresses;
 mod label_pods;
 mod meet_nodes;
 mod replace_unformed_pods;
@@ -172,6 +173,7 @@ const STEPS: &[Entry] = &[
     Entry { name: "forget_ghosts", step: forget_ghosts::step, always: false },
     Entry { name: "assign_slots", step: assign_slots::step, always: false },
     Entry { name: "meet_nodes", step: meet_nodes::step, always: false },
+    Entry { name: "heal_addresses", step: heal_addresses::step, always: false },
     Entry { name: "attach_replicas", step: attach_replicas::step, always: false },
     Entry { name: "finish_forming", step: finish_forming::step, always: false },
     Entry { name: "label_pods", step: label_pods::step, always: true },

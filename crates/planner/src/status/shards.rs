@@ -36,7 +36,7 @@ fn shard(observed: &Observed, number: i32, primary: &PodName, node: &RedisNode) 
         Role::Replica { .. } => 0,
     };
     let replica = |(pod, _, replica): (&PodName, &Member, &RedisNode)| match &replica.role {
-        Role::Replica { of, offset, link_up } if *of == node.id => Some(ReplicaStatus {
+        Role::Replica { of, offset, link_up, .. } if *of == node.id => Some(ReplicaStatus {
             pod: pod.to_string(),
             link_up: *link_up,
             lag_bytes: Some(i64::try_from(end.saturating_sub(*offset)).unwrap_or(i64::MAX)),

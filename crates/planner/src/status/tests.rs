@@ -86,7 +86,7 @@ fn member(i: usize) -> Member {
             offset: 100,
         }
     } else {
-        Role::Replica { of: id(i - 2), offset: 90, link_up: true }
+        Role::Replica { of: id(i - 2), offset: 90, link_up: true, source: None }
     };
     let redis = RedisNode {
         id: id(i),
@@ -199,7 +199,9 @@ const CASES: &[Case] = &[
     },
     Case {
         what: "a replica's link is down",
-        change: |w| w.node("demo-2").role = Role::Replica { of: id(0), offset: 1, link_up: false },
+        change: |w| {
+            w.node("demo-2").role = Role::Replica { of: id(0), offset: 1, link_up: false, source: None }
+        },
         shows: &[
             (ReplicasHealthy, "False", Reason::ReplicaLinkDown),
             (Degraded, "True", Reason::ReplicaLinkDown),

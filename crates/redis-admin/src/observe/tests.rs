@@ -51,7 +51,7 @@ fn a_replicas_link_is_up_only_without_a_sync_in_progress() {
         ("master_link_status:down\r\nmaster_sync_in_progress:0", false),
     ] {
         let node = replica(link).unwrap();
-        let Role::Replica { of, offset, link_up } = node.role else { panic!("not a replica") };
+        let Role::Replica { of, offset, link_up, .. } = node.role else { panic!("not a replica") };
         assert_eq!((of.as_str(), offset, link_up), (OTHER, 55, expected));
     }
 }

@@ -68,6 +68,7 @@ fn describe(node: &Node, now: Millis) -> RedisNode {
             of: of.clone(),
             offset: node.offset,
             link_up: matches!(link.state, LinkState::Up { .. }),
+            source: link.target,
         },
     };
     let known = node.peers.iter().map(|(id, peer)| (id.clone(), seen(peer)));
