@@ -7,12 +7,13 @@
     reason = "runs processes; the planner does not"
 )]
 
+mod common;
+
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
+use common::program;
 use keyslot_planner::scripts;
 use tempfile::TempDir;
 
@@ -37,12 +38,6 @@ fn run(script: &str, name: &str, body: &str) -> (Output, TempDir) {
         .output()
         .unwrap();
     (output, folder)
-}
-
-fn program(folder: &Path, name: &str, body: &str) {
-    let path = folder.join(name);
-    fs::write(&path, format!("#!/bin/sh\n{body}\n")).unwrap();
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
 }
 
 /// A redis-cli that prints these lines, as INFO has them.

@@ -123,7 +123,7 @@ fn a_node_without_cluster_is_ready_and_a_loading_one_is_alive_but_not_ready() {
 
         assert_eq!(server.ask("CLUSTER ADDSLOTSRANGE 0 16383"), "OK");
         assert_eq!(server.ask("ACL SETUSER filler on >filler ~* +@all"), "OK");
-        until(&version.name, || server.ask_as("filler", "filler", "SET x 1") == "OK");
+        until(version.name, || server.ask_as("filler", "filler", "SET x 1") == "OK");
         let value = "v".repeat(1500);
         let sets: Vec<String> = (0..200).map(|key| format!("SET {key} {value}\n")).collect();
         assert!(server.ask_as("filler", "filler", &(sets.concat() + "SAVE")).ends_with("OK"));
@@ -132,7 +132,7 @@ fn a_node_without_cluster_is_ready_and_a_loading_one_is_alive_but_not_ready() {
         assert!(server.answers(), "{}", version.name);
         let said = String::from_utf8(server.ready().stdout).unwrap();
         assert_eq!(said, "not ready: loaded no, role primary, link down\n", "{}", version.name);
-        until(&version.name, || server.ready().status.success());
+        until(version.name, || server.ready().status.success());
     });
 }
 
@@ -147,11 +147,11 @@ fn a_replica_is_ready_only_while_its_link_is_up() {
         assert_eq!(primary.ask("CLUSTER ADDSLOTSRANGE 0 16383"), "OK");
         let meet = format!("CLUSTER MEET 127.0.0.1 {} {}", primary.port, primary.bus_port);
         assert_eq!(replica.ask(&meet), "OK");
-        until(&version.name, || replica.ask(&format!("CLUSTER REPLICATE {id}")) == "OK");
-        until(&version.name, || replica.ask("INFO replication").contains("role:slave"));
-        until(&version.name, || replica.ready().status.success());
+        until(version.name, || replica.ask(&format!("CLUSTER REPLICATE {id}")) == "OK");
+        until(version.name, || replica.ask("INFO replication").contains("role:slave"));
+        until(version.name, || replica.ready().status.success());
         drop(primary);
-        until(&version.name, || !replica.ready().status.success());
+        until(version.name, || !replica.ready().status.success());
         let said = String::from_utf8(replica.ready().stdout).unwrap();
         assert_eq!(said, "not ready: loaded yes, role replica, link down\n", "{}", version.name);
         assert!(replica.answers(), "{}: alive all the same", version.name);

@@ -2,6 +2,9 @@
 #![allow(dead_code, reason = "each test file uses a part")]
 
 use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
 
 use keyslot_api::v1alpha1::RedisCluster;
 use keyslot_planner::desired::{PasswordSecret, SystemMemory};
@@ -143,4 +146,18 @@ pub fn json_of(manifest: &Manifest) -> Value {
         Manifest::PodDisruptionBudget(o) => serde_json::to_value(o),
     }
     .unwrap()
+}
+
+/// A program in a folder. Written by another process: a file that this one has open for writing can't be
+/// executed, and a child that another thread starts at this moment would hold it open for longer.
+pub fn program(folder: &Path, name: &str, script: &str) {
+    let path = folder.join(name);
+    let mut writer = Command::new("install")
+        .args(["-m", "755", "/dev/stdin"])
+        .arg(&path)
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    writer.stdin.take().unwrap().write_all(format!("#!/bin/sh\n{script}\n").as_bytes()).unwrap();
+    assert!(writer.wait().unwrap().success());
 }

@@ -12,7 +12,7 @@ use keyslot_planner::{Desired, config, manifests, scripts};
 use keyslot_testkit::redis_server::{ALL_VERSIONS, rootfs};
 use tempfile::TempDir;
 
-use super::common::{cluster, json_of, memory, minimal};
+use super::common::{cluster, json_of, memory, minimal, program};
 
 /// The programs of one server version.
 pub struct Version {
@@ -81,14 +81,18 @@ impl Server {
             write(folder.path(), &format!("config/{name}"), &here(text));
         }
         program(
-            folder.path(),
+            &folder.path().join("bin"),
             "redis-cli",
             &format!("exec {} -p {port} \"$@\"", version.program("redis-cli")),
         );
-        program(folder.path(), "redis-server", &format!("exec {} \"$@\"", version.program("redis-server")));
+        program(
+            &folder.path().join("bin"),
+            "redis-server",
+            &format!("exec {} \"$@\"", version.program("redis-server")),
+        );
         let process = run(folder.path());
         let mut server = Self { folder, port, bus_port, process };
-        server.await_answer(&version.name);
+        server.await_answer(version.name);
         server
     }
 
@@ -100,7 +104,7 @@ impl Server {
         let text = fs::read_to_string(&conf).unwrap();
         fs::write(conf, text + more).unwrap();
         self.process = run(self.folder.path());
-        self.await_answer(&version.name);
+        self.await_answer(version.name);
     }
 
     fn await_answer(&mut self, version: &str) {
@@ -187,20 +191,6 @@ fn moved(text: &str, folder: &Path) -> String {
 
 fn write(folder: &Path, name: &str, text: &str) {
     fs::write(folder.join(name), text).unwrap();
-}
-
-/// A program in the folder's own `bin`. Written by another process: a file that this one has open for writing can't be
-/// executed, and a child that another thread starts at this moment would hold it open for longer.
-pub fn program(folder: &Path, name: &str, script: &str) {
-    let path = folder.join("bin").join(name);
-    let mut writer = Command::new("install")
-        .args(["-m", "755", "/dev/stdin"])
-        .arg(&path)
-        .stdin(Stdio::piped())
-        .spawn()
-        .unwrap();
-    writer.stdin.take().unwrap().write_all(format!("#!/bin/sh\n{script}\n").as_bytes()).unwrap();
-    assert!(writer.wait().unwrap().success());
 }
 
 /// Ports below those that the kernel gives out by itself: nobody takes one between this look and the server's start.
