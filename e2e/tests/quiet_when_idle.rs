@@ -15,8 +15,10 @@ use crate::steps::formed;
 /// The last words about what was done are written by then.
 const UNTIL_QUIET: Duration = Duration::from_secs(35);
 const TIME: Duration = Duration::from_mins(1);
-/// Per node and second.
+/// Per node and second, on average.
 const MOST_COMMANDS: f64 = 1.0;
+/// Users are compared every one or two minutes, with several commands for each: that may fall into the time.
+const ONE_LOOK_AT_USERS: f64 = 30.0;
 
 #[test]
 fn an_idle_cluster_is_left_alone() -> Result<()> {
@@ -36,9 +38,12 @@ fn an_idle_cluster_is_left_alone() -> Result<()> {
                 (count != 0.0).then(|| (name.clone(), count))
             };
             let new: BTreeMap<String, f64> = counts.iter().filter_map(new).collect();
-            let rate = of_the_operator(&new) / seconds;
-            println!("{pod}: {rate:.2} commands of the operator per second, of {new:?} in {seconds:.0} s");
-            ensure!(rate <= MOST_COMMANDS, "{pod} gets {rate:.2} commands per second: {new:?}");
+            let count = of_the_operator(&new);
+            println!("{pod}: {count} commands of the operator in {seconds:.0} s, of {new:?}");
+            ensure!(
+                count <= MOST_COMMANDS * seconds + ONE_LOOK_AT_USERS,
+                "{pod} gets {count} commands: {new:?}"
+            );
         }
         if let Some(requests) = audit::operator_requests(begin)? {
             let ours = requests.iter().filter(|one| one.object_ref.namespace == namespace.name);

@@ -13,8 +13,15 @@ use keyslot_e2e::{audit, install};
 use kube::api::{Api, ListParams};
 use kube::{Client, ResourceExt};
 
-/// `resource verb` that is granted although no story makes the operator use it, and why.
-const GRANTED_FOR_RARE_CASES: &[(&str, &str)] = &[];
+/// `resource verb` that is granted although a run may not use it, and why.
+const GRANTED_FOR_RARE_CASES: &[(&str, &str)] = &[
+    (
+        "keyslot.dev/redisclusters/finalizers update",
+        "asked for at admission, when an owner is named; no request",
+    ),
+    ("coordination.k8s.io/leases create", "once, by the first operator that a Kubernetes cluster sees"),
+    ("coordination.k8s.io/leases get", "when two operators want the lease at the same moment"),
+];
 
 #[test]
 fn every_granted_right_is_used_and_no_request_was_refused() -> Result<()> {
@@ -39,8 +46,11 @@ fn every_granted_right_is_used_and_no_request_was_refused() -> Result<()> {
         let used: BTreeSet<String> =
             of_objects.map(|one| format!("{} {}", one.resource(), one.verb)).collect();
         let unused: BTreeSet<&str> = granted.difference(&used).map(String::as_str).collect();
-        let expected: BTreeSet<&str> = GRANTED_FOR_RARE_CASES.iter().map(|(right, _)| *right).collect();
-        ensure!(unused == expected, "granted and not used: {unused:#?}, expected are {expected:#?}");
+        let rare: BTreeSet<&str> = GRANTED_FOR_RARE_CASES.iter().map(|(right, _)| *right).collect();
+        let superfluous: Vec<&&str> = unused.difference(&rare).collect();
+        ensure!(superfluous.is_empty(), "granted and not used: {superfluous:#?}");
+        let outdated = rare.iter().find(|right| !granted.contains(**right));
+        ensure!(outdated.is_none(), "listed as rare and not granted: {outdated:?}");
         Ok(())
     })
 }
