@@ -37,7 +37,7 @@ fn a_password_that_can_not_be_used_is_told_and_the_other_users_go_on() -> Result
         change(json!({ "metadata": { "labels": { "keyslot.dev/user-password": "true" } } })).await?;
         told(&cluster, Reason::SecretKeyMissing, &["app-password", "password"]).await?;
         change(json!({ "data": { "password": "" } })).await?;
-        told(&cluster, Reason::SecretEmpty, &["app-password"]).await?;
+        told(&cluster, Reason::SecretUnusable, &["app-password"]).await?;
         change(json!({ "stringData": { "password": "correct horse battery" } })).await?;
         cluster.wait_ready().await?;
         client::write_and_read(namespace, "demo-user-app", 100).await?;

@@ -77,8 +77,6 @@ vocabulary! {
         /// The cluster is being formed for the first time: pods start, nodes meet, slots are assigned.
         /// Wait; the message says what is missing.
         Forming,
-        /// Not all pods are there or answer yet. Wait, or look at the pods that the message names.
-        NodesNotReady,
         /// The operator can't reach enough nodes to say how the cluster is. Look at the network and at
         /// network policies between the operator and the pods.
         NodesUnreachable,
@@ -117,7 +115,10 @@ vocabulary! {
         SecretNotAllowed,
         /// The value in a user's Secret can't be a password: it is empty, longer than 16000 bytes or has
         /// control characters. Store one line of text there. Until then the user stays as it was.
-        SecretEmpty,
+        SecretUnusable,
+        /// A field has a value that can't be used, and got past admission; the message has the field and what it may be.
+        /// Until it is corrected, what was in force stays.
+        FieldRefused,
         /// A server refused an ACL rule; the message has its words. Correct the rule of the user that is
         /// named. Until then the user stays as it was.
         RuleRefused,
@@ -141,10 +142,6 @@ vocabulary! {
         PodCrashLooping,
         /// A pod can't be reached, or its host is lost. Repair or remove the host that is named.
         NodeUnreachable,
-        /// A node failed to write its data to disk. Look at the free space of the volume that is named.
-        SaveFailed,
-        /// The server in the image is older than Redis 7.0 or Valkey 7.2. Use a newer image.
-        ServerNotSupported,
         /// A node of the Redis Cluster belongs to no pod of this resource. Remove it from the cluster,
         /// or find out who joined it.
         ForeignNode,
@@ -154,9 +151,6 @@ vocabulary! {
         /// An operation on a Kubernetes object or a node failed; the message has the error. The operator
         /// tries again; if it stays, the message says what is in the way.
         OperationFailed,
-        /// The API server forbids the operator something it needs; the message names verb and resource.
-        /// Compare the operator's role with the one in `deploy/`.
-        ApiForbidden,
         /// The resource can't be read by this version of the operator. Correct the field that is named,
         /// or update the operator. Until then nothing is changed.
         SpecUndecodable,

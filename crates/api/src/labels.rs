@@ -32,6 +32,10 @@ pub const USER_PASSWORD_CONSENT: &str = "true";
 /// differs from it is an accepted change that still waits for its roll.
 pub const IN_FORCE: &str = "keyslot.dev/in-force";
 
+/// Annotation of objects that the operator keeps: fingerprint of what it applied last, without the contents of files
+/// and Secrets, so that an object that is as it was left needs no write.
+pub const APPLIED: &str = "keyslot.dev/applied";
+
 /// Standard label: name of the application, always [`APP_NAME_VALUE`].
 pub const APP_NAME: &str = "app.kubernetes.io/name";
 

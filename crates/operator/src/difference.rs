@@ -5,14 +5,12 @@
 //! API server fills in and what others add is not ours to judge.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use keyslot_api::labels::APPLIED;
 use keyslot_planner::Manifest;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::objects::rendered;
-
-/// Annotation: fingerprint of the manifest that was applied last.
-pub const FINGERPRINT: &str = "keyslot.dev/applied";
 
 /// The manifest with its own fingerprint.
 pub fn stamped(mut manifest: Manifest) -> Manifest {
@@ -24,7 +22,7 @@ pub fn stamped(mut manifest: Manifest) -> Manifest {
         Manifest::StatefulSet(object) => &mut object.metadata,
         Manifest::PodDisruptionBudget(object) => &mut object.metadata,
     };
-    metadata.annotations.get_or_insert_default().insert(FINGERPRINT.to_owned(), fingerprint);
+    metadata.annotations.get_or_insert_default().insert(APPLIED.to_owned(), fingerprint);
     manifest
 }
 
@@ -96,8 +94,8 @@ mod tests {
     fn a_fingerprint_says_nothing_about_a_password_and_a_changed_one_differs_all_the_same() {
         let (one, other) = (rendered(&stamped(secret("one"))), rendered(&stamped(secret("other"))));
         assert_eq!(
-            one["metadata"]["annotations"][FINGERPRINT],
-            other["metadata"]["annotations"][FINGERPRINT]
+            one["metadata"]["annotations"][APPLIED],
+            other["metadata"]["annotations"][APPLIED]
         );
         assert!(differs(&other, &one));
     }

@@ -42,14 +42,14 @@ pub(super) fn resolve(user: &User, inputs: &Inputs) -> Result<Passwords, Problem
             }
             Password { secret_key_ref: None, sha256: Some(hash) } => {
                 found.hashes.insert(PasswordHash::parse(hash).map_err(|_| Problem {
-                    reason: Reason::RuleRefused,
+                    reason: Reason::FieldRefused,
                     field: format!("{field}.sha256"),
                     message: format!("of user {} is not 64 lower case hexadecimal digits", user.name),
                 })?);
             }
             _ => {
                 return Err(Problem {
-                    reason: Reason::RuleRefused,
+                    reason: Reason::FieldRefused,
                     field,
                     message: format!(
                         "of user {} must have exactly one of secretKeyRef and sha256",
@@ -88,7 +88,7 @@ fn referenced(user: &User, at: &SecretKeyRef, field: &str, inputs: &Inputs) -> R
         )
     })?;
     let unusable = |what: &str| {
-        problem(Reason::SecretEmpty, format!("key {key} of Secret {name}, password of user {user}, {what}"))
+        problem(Reason::SecretUnusable, format!("key {key} of Secret {name}, password of user {user}, {what}"))
     };
     let text = without_line_break(value.expose_secret());
     if text.is_empty() {

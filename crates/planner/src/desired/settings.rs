@@ -71,7 +71,7 @@ pub(crate) fn is_reserved(key: &str) -> bool {
 }
 
 fn undecodable(field: &str, what: &str) -> Problem {
-    Problem { reason: Reason::SpecUndecodable, field: field.to_owned(), message: format!("{field} {what}") }
+    Problem { reason: Reason::FieldRefused, field: field.to_owned(), message: format!("{field} {what}") }
 }
 
 /// The fields in which two specs differ, e.g. `spec.image`, `spec.storage.size`, `spec.config.save`.

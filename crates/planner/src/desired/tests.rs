@@ -128,13 +128,13 @@ fn a_password_that_can_not_be_used_keeps_the_user_as_it_is() {
             "kubectl label secret forbidden keyslot.dev/user-password=true",
         ),
         (reference("good", "other"), Reason::SecretKeyMissing, "no text under the key other"),
-        (reference("bad", "empty"), Reason::SecretEmpty, "is empty"),
-        (reference("bad", "blank"), Reason::SecretEmpty, "is empty"),
-        (reference("bad", "lines"), Reason::SecretEmpty, "control characters"),
-        (reference("bad", "nul"), Reason::SecretEmpty, "control characters"),
-        (reference("long", "password"), Reason::SecretEmpty, "longer than 16000"),
-        (json!({"sha256": "ABC"}), Reason::RuleRefused, "64 lower case"),
-        (json!({}), Reason::RuleRefused, "exactly one"),
+        (reference("bad", "empty"), Reason::SecretUnusable, "is empty"),
+        (reference("bad", "blank"), Reason::SecretUnusable, "is empty"),
+        (reference("bad", "lines"), Reason::SecretUnusable, "control characters"),
+        (reference("bad", "nul"), Reason::SecretUnusable, "control characters"),
+        (reference("long", "password"), Reason::SecretUnusable, "longer than 16000"),
+        (json!({"sha256": "ABC"}), Reason::FieldRefused, "64 lower case"),
+        (json!({}), Reason::FieldRefused, "exactly one"),
     ] {
         let part = with_password(&password);
         let problem = kept(&part);
@@ -193,7 +193,7 @@ fn a_nasty_rule_is_a_problem_and_never_output() {
         ] {
             let desired = with_users(&json!([user]));
             let problem = kept(&desired.users["a"]);
-            assert_eq!(problem.reason, Reason::RuleRefused, "{rule:?}");
+            assert_eq!(problem.reason, Reason::FieldRefused, "{rule:?}");
             assert!(!format!("{problem:?}").contains("evil"), "{rule:?}: {problem:?}");
         }
     }

@@ -31,7 +31,7 @@ pub(super) fn users(cluster: &str, specs: &[User], inputs: &Inputs) -> Users {
         }
         if all.parts.contains_key(&user.name) {
             all.problems.push(Problem {
-                reason: Reason::RuleRefused,
+                reason: Reason::FieldRefused,
                 field: field(user, "name"),
                 message: format!(
                     "user {} is listed twice: the first one counts, remove the other",
@@ -75,7 +75,7 @@ pub(super) fn name_problem(name: &str) -> Option<Problem> {
     };
     let shown = name.escape_default();
     Some(Problem {
-        reason: Reason::RuleRefused,
+        reason: Reason::FieldRefused,
         field: format!("spec.users[{shown}].name"),
         message: format!("{shown} {message}"),
     })
@@ -90,7 +90,7 @@ fn rules(user: &User) -> Result<UserRules, Problem> {
             .enumerate()
             .map(|(index, text)| {
                 rule(text).map_err(|why| Problem {
-                    reason: Reason::RuleRefused,
+                    reason: Reason::FieldRefused,
                     field: field(user, &format!("{at}[{index}]")),
                     message: format!("rule {index} of {at} of user {} {why}", user.name),
                 })
