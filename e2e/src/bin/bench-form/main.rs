@@ -26,7 +26,7 @@ use keyslot_e2e::{Namespace, install, report, wait};
 use kube::Client;
 use kube::api::Api;
 
-use crate::redis_cli::Objects;
+use crate::redis_cli::{Begin, Objects};
 use crate::shape::Shape;
 use crate::table::{Runs, Table};
 
@@ -130,13 +130,13 @@ async fn measure_server(
             run(client, (server, *shape, storage), &mut runs).await?;
             eprintln!("  {shape}, run {number}: {}", runs.last());
         }
-        table.formed(&name, *shape, &runs);
+        table.formed((&name, *shape), &runs);
     }
     table.memory("after all runs, no cluster", (&name, first), memory::of_leader(client).await?);
     Ok(())
 }
 
-/// One cluster by the operator, and then the same pods by redis-cli.
+/// One cluster by the operator, and then the same pods twice by redis-cli.
 async fn run(
     client: &Client,
     (server, shape, storage): (Server, Shape, Option<&str>),
@@ -148,9 +148,11 @@ async fn run(
     })
     .await?;
     runs.keyslot.push(formed);
-    let formed =
-        in_namespace(client, async |namespace| redis_cli::form(namespace, &objects, shape).await).await?;
-    runs.redis_cli.push(formed);
+    let (at_once, when_ready) = (&mut runs.redis_cli, &mut runs.patient_redis_cli);
+    for (begin, runs) in [(Begin::AllAnswer, at_once), (Begin::AllReady, when_ready)] {
+        let form = async |namespace: &Namespace| redis_cli::form(namespace, &objects, shape, begin).await;
+        runs.push(in_namespace(client, form).await?);
+    }
     Ok(())
 }
 

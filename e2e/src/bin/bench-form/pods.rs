@@ -64,6 +64,18 @@ pub async fn until_running(
     .await
 }
 
+/// Returns when so many pods are Ready.
+pub async fn until_ready(namespace: &Namespace, count: usize) -> Result<()> {
+    let mut ready: BTreeMap<String, bool> = BTreeMap::new();
+    follow(&namespace.api::<Pod>(), |pod| {
+        let conditions = pod.status.as_ref().and_then(|status| status.conditions.clone()).unwrap_or_default();
+        let is_ready = conditions.iter().any(|one| one.type_ == "Ready" && one.status == "True");
+        ready.insert(pod.name_any(), is_ready);
+        (ready.values().filter(|is_ready| **is_ready).count() == count).then_some(())
+    })
+    .await
+}
+
 /// When the last server started: the moment at which the container runtime got the first line of its log,
 /// which a server prints before anything else.
 pub async fn last_start(namespace: &Namespace) -> Result<Timestamp> {

@@ -25,6 +25,15 @@ pub struct Run {
     pub formed: f64,
 }
 
+/// When redis-cli is started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Begin {
+    /// As soon as all nodes answer: nobody can be faster.
+    AllAnswer,
+    /// When all pods are Ready, as people and scripts do it.
+    AllReady,
+}
+
 /// Everything that pods need, as the operator has made it for a cluster of its own.
 pub struct Objects {
     config: ConfigMap,
@@ -89,13 +98,16 @@ fn open_to_everybody(acl: &mut ConfigMap) -> Result<()> {
     Ok(())
 }
 
-/// Makes the pods, runs redis-cli in the first of them as soon as all answer, and looks on.
-pub async fn form(namespace: &Namespace, objects: &Objects, shape: Shape) -> Result<Run> {
+/// Makes the pods, runs redis-cli in the first of them, and looks on.
+pub async fn form(namespace: &Namespace, objects: &Objects, shape: Shape, begin: Begin) -> Result<Run> {
     let (answering, all_answer) = oneshot::channel();
     let run = async {
         // When it does not come, the other side says why.
         if all_answer.await.is_err() {
             return std::future::pending().await;
+        }
+        if begin == Begin::AllReady {
+            pods::until_ready(namespace, shape.nodes()).await?;
         }
         create_cluster(namespace, shape).await?;
         anyhow::Ok(Timestamp::now())
