@@ -93,10 +93,7 @@ mod tests {
     #[test]
     fn a_fingerprint_says_nothing_about_a_password_and_a_changed_one_differs_all_the_same() {
         let (one, other) = (rendered(&stamped(secret("one"))), rendered(&stamped(secret("other"))));
-        assert_eq!(
-            one["metadata"]["annotations"][APPLIED],
-            other["metadata"]["annotations"][APPLIED]
-        );
+        assert_eq!(one["metadata"]["annotations"][APPLIED], other["metadata"]["annotations"][APPLIED]);
         assert!(differs(&other, &one));
     }
 }

@@ -88,7 +88,10 @@ fn referenced(user: &User, at: &SecretKeyRef, field: &str, inputs: &Inputs) -> R
         )
     })?;
     let unusable = |what: &str| {
-        problem(Reason::SecretUnusable, format!("key {key} of Secret {name}, password of user {user}, {what}"))
+        problem(
+            Reason::SecretUnusable,
+            format!("key {key} of Secret {name}, password of user {user}, {what}"),
+        )
     };
     let text = without_line_break(value.expose_secret());
     if text.is_empty() {

@@ -33,7 +33,10 @@ fn primary() -> Vec<Reply> {
 
 fn replica(health: &str) -> Result<RedisNode, Unreachable> {
     let line = format!("{ID} 10.0.0.1:6379@16379 myself,slave {OTHER} 0 0 3 connected");
-    read_topology(answers(&line, &format!("role:slave\r\nmaster_host:10.0.0.2\r\nslave_repl_offset:55\r\n{health}")))
+    read_topology(answers(
+        &line,
+        &format!("role:slave\r\nmaster_host:10.0.0.2\r\nslave_repl_offset:55\r\n{health}"),
+    ))
 }
 
 #[test]
