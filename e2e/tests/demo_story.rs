@@ -3,11 +3,13 @@
 use std::net::IpAddr;
 
 use anyhow::{Context, Result, ensure};
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use keyslot_api::v1alpha1::{ClientEndpoint, RedisCluster};
 use keyslot_e2e::clusters::{self, Cluster};
 use keyslot_e2e::exec::exec;
 use keyslot_e2e::settings::Server;
-use keyslot_e2e::{Namespace, client, with_namespace};
+use keyslot_e2e::{Namespace, client, wait, with_namespace};
+use kube::api::ListParams;
 use serde_json::Value;
 
 use crate::steps::{DEFAULT_SECRET, WORKER_SECRET, formed, storage};
@@ -44,6 +46,7 @@ async fn story(namespace: &Namespace, server: Server, endpoint: ClientEndpoint) 
     let cluster = formed(namespace, spec).await?;
     the_status_tells_it(&cluster.get().await?, server)?;
     kubectl_shows_it(&cluster).await?;
+    each_shard_can_spare_one_pod(namespace).await?;
     nobody_gets_in_without_a_password(&cluster).await?;
     let read = client::write_and_read(namespace, WORKER_SECRET, 1000).await?;
     ensure!(read.keys_by_primary.len() == 3, "{read:?}");
@@ -67,6 +70,18 @@ fn the_status_tells_it(cluster: &RedisCluster, server: Server) -> Result<()> {
     let binding = status.binding.as_ref().map(|binding| binding.name.as_str());
     ensure!(binding == Some(WORKER_SECRET), "{binding:?}");
     Ok(())
+}
+
+/// A drain may go on, one copy of a shard at a time.
+async fn each_shard_can_spare_one_pod(namespace: &Namespace) -> Result<()> {
+    wait::until("every budget allows one disruption", wait::A_WHILE, async || {
+        let budgets = namespace.api::<PodDisruptionBudget>().list(&ListParams::default()).await?;
+        let allowed: Vec<i32> =
+            budgets.iter().filter_map(|budget| Some(budget.status.as_ref()?.disruptions_allowed)).collect();
+        ensure!(allowed == [1, 1, 1], "{allowed:?}");
+        Ok(())
+    })
+    .await
 }
 
 /// The columns of `kubectl get`, and the subresource of `kubectl scale`.

@@ -25,7 +25,7 @@ fn objects_that_are_changed_or_deleted_by_hand_come_back() -> Result<()> {
             "spec": { "selector": { "keyslot.dev/cluster": "another" } },
         });
         services.patch("demo-client", &by_hand, &Patch::Merge(nobody)).await?;
-        let all = json!({ "spec": { "maxUnavailable": "100%" } });
+        let all = json!({ "spec": { "minAvailable": 0 } });
         budgets.patch("demo-0", &by_hand, &Patch::Merge(all)).await?;
         secrets.delete(WORKER_SECRET, &DeleteParams::default()).await?;
         maps.delete("demo-connection", &DeleteParams::default()).await?;
@@ -44,8 +44,8 @@ async fn repaired(cluster: &Cluster) -> Result<()> {
     let selects = selector.as_ref().and_then(|selector| selector.get("keyslot.dev/cluster"));
     ensure!(selects.is_some_and(|name| name == "demo"), "the Service selects {selector:?}");
     let budget = namespace.api::<PodDisruptionBudget>().get("demo-0").await?.spec;
-    let most = budget.and_then(|spec| spec.max_unavailable);
-    ensure!(json!(most) == 1, "the budget allows {most:?}");
+    let least = budget.and_then(|spec| spec.min_available);
+    ensure!(json!(least) == 1, "the budget keeps {least:?}");
     cluster.secret(WORKER_SECRET, "password").await?;
     namespace.api::<ConfigMap>().get("demo-connection").await?;
     Ok(())

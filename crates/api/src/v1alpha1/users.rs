@@ -16,7 +16,7 @@ pub struct User {
     #[x_kube(validation = rules::USER_NAME, validation = rules::USER_NAME_FREE)]
     pub name: String,
 
-    /// Whether clients can log in as this user. `false` also ends open connections. Default: true.
+    /// Whether clients can log in as this user. With `false`, connections that are open stay open. Default: true.
     /// Change: live.
     #[serde(default = "default_enabled")]
     pub enabled: bool,
@@ -37,7 +37,7 @@ pub struct User {
     #[schemars(length(max = 16))]
     pub selectors: Vec<Selector>,
 
-    /// Valid passwords; all entries are valid at the same time. A removed entry ends at once.
+    /// Valid passwords; all entries are valid at the same time. A removed entry logs nobody in any more; connections that are open stay open.
     /// Default: one password is generated and kept in the user's Secret. Limits: 8. Change: live.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8))]

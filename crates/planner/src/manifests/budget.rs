@@ -12,6 +12,9 @@ use crate::ids::ShardNumber;
 
 /// The budget of one shard. A pod that is not ready may be evicted only while the others of its shard are all ready: a
 /// replica that is still loading may be the copy that counts.
+///
+/// Said as `minAvailable`: with `maxUnavailable` Kubernetes expects all pods of the StatefulSet behind the selector's,
+/// so that a budget of one shard of several would never allow anything.
 pub fn budget(desired: &Desired, shard: ShardNumber) -> Manifest {
     let owner = Owner::from(desired);
     let mut metadata = owner.metadata(names::budget(&desired.name, shard));
@@ -23,7 +26,7 @@ pub fn budget(desired: &Desired, shard: ShardNumber) -> Manifest {
         metadata,
         spec: Some(PodDisruptionBudgetSpec {
             selector: Some(LabelSelector { match_labels: Some(selector), match_expressions: None }),
-            max_unavailable: Some(IntOrString::Int(1)),
+            min_available: Some(IntOrString::Int(desired.in_force.replicas_per_shard)),
             unhealthy_pod_eviction_policy: Some("IfHealthyBudget".to_owned()),
             ..PodDisruptionBudgetSpec::default()
         }),

@@ -41,9 +41,15 @@ fn tells(kind: ConditionType, old: Option<&Condition>, new: &Condition) -> bool 
         ConditionType::Progressing => forming && old.is_none(),
         _ if forming || new.status == "Unknown" => false,
         // The first word on a condition that is as it should be is no news, but for Ready.
-        _ if !is_bad(kind, new) => kind == ConditionType::Ready || old.is_some_and(|old| is_bad(kind, old)),
+        _ if !is_bad(kind, new) => {
+            kind == ConditionType::Ready || old.is_some_and(|old| was_trouble(kind, old))
+        }
         _ => true,
     }
+}
+
+fn was_trouble(kind: ConditionType, condition: &Condition) -> bool {
+    is_bad(kind, condition) && condition.reason != keyslot_api::conditions::Reason::Forming.as_str()
 }
 
 fn is_bad(kind: ConditionType, condition: &Condition) -> bool {
