@@ -10,9 +10,9 @@ demo: ## Start a Kubernetes, install Keyslot, form a cluster, write and read dat
 	@e2e/scripts/demo.sh
 
 down: ## End the local Kubernetes with everything in it
-	@cargo run --quiet --package local-kubernetes -- down
+	@cargo run --quiet --bin local-kubernetes -- down
 
-test: ## All tests, one summary; TIERS="unit servers e2e" and STORY=name choose some
+test: ## All tests, one summary; TIERS=code or e2e, STORY=name choose some
 	@e2e/scripts/test.sh
 
 check: format lint docs generated audit ## All that can be judged without running it
@@ -29,13 +29,13 @@ docs: ## rustdoc, warnings are errors
 
 generated: ## Are crds/ and the generated pages current?
 	@for page in $(PAGES); do \
-		cargo run --quiet --locked --package keyslot-api --bin crdgen $${page#*:} | diff -u $${page%:*} - \
+		cargo run --quiet --locked --bin crdgen $${page#*:} | diff -u $${page%:*} - \
 			|| { echo "$${page%:*} is not what the types say: make generate"; exit 1; }; \
 	done
 
 generate: ## Write crds/ and the generated pages
 	@for page in $(PAGES); do \
-		cargo run --quiet --package keyslot-api --bin crdgen $${page#*:} > $${page%:*}.new \
+		cargo run --quiet --bin crdgen $${page#*:} > $${page%:*}.new \
 			&& mv $${page%:*}.new $${page%:*} || exit 1; \
 	done
 
@@ -44,3 +44,11 @@ audit: ## Licences, sources and known flaws of the dependencies
 
 # file:argument of crdgen
 PAGES = crds/redisclusters.yaml: docs/reference.md:docs docs/conditions.md:conditions
+
+.PHONY: bench-form
+bench-form: ## How long forming takes beside redis-cli, and what rest costs; ARGS="--runs 1" and the like are its options
+	@. e2e/scripts/kubernetes.sh && start_kubernetes keyslot $(BENCH_SERVERS)
+	@cargo run --quiet --release --locked --package keyslot-e2e --bin bench-form -- $(ARGS)
+
+# Images for bench-form; other ones for ARGS="--servers valkey-8.1"
+BENCH_SERVERS = redis-7.0 valkey-9.1
