@@ -13,4 +13,4 @@ if is_local; then
     # shellcheck disable=SC2086  # a list
     start_kubernetes $programs redis-8.0
 fi
-cargo run --quiet --package keyslot-e2e --bin demo
+cargo run --quiet --bin demo

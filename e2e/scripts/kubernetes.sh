@@ -8,7 +8,7 @@ programs="keyslot keyslot-client"
 servers="redis-7.0 redis-8.0 redis-8.6 valkey-8.1 valkey-9.1"
 
 local_kubernetes() {
-    cargo run --quiet --package local-kubernetes -- "$@"
+    cargo run --quiet --bin local-kubernetes -- "$@"
 }
 
 is_local() {

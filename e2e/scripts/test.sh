@@ -1,11 +1,14 @@
 #!/usr/bin/env bash
-# `make test`: all tiers of tests, one summary. TIERS names some of them (unit servers e2e), STORY a part
-# of the names of end-to-end tests.
+# `make test`: all tiers of tests, one summary. TIERS names some of them (code e2e), STORY a part of the
+# names of end-to-end tests.
+#
+# Everything is built as one workspace: with fewer packages at once, cargo would build the common
+# dependencies again, with fewer features.
 set -uo pipefail
 cd "$(dirname "$0")/../.."
 . e2e/scripts/kubernetes.sh
 
-tiers=${TIERS:-unit servers e2e}
+tiers=${TIERS:-code e2e}
 # Stories side by side: most of their time is waiting for pods.
 threads=${KEYSLOT_E2E_THREADS:-3}
 export RUST_BACKTRACE=${RUST_BACKTRACE:-0}
@@ -43,10 +46,20 @@ tier() {
     fi
     passed=$((passed + good)) failed=$((failed + bad))
     rows+=("$(printf '%-36s %5d passed %3d failed %5d s' "$name" "$good" "$bad" $((SECONDS - begin)))")
+    rows+=("$(kinds "$log")")
+}
+
+kinds() {
+    awk '/^ *Running unittests / { kind = "units" }
+        /^ *Running tests\// { kind = $2 }
+        /^ *Doc-tests / { kind = "examples in the documentation" }
+        /^test result: / { passed[kind] += $4; failed[kind] += $6 }
+        END { for (kind in passed) if (passed[kind] + failed[kind] > 0)
+            printf "    %-32s %5d passed %3d failed\n", kind, passed[kind], failed[kind] }' "$1" | sort
 }
 
 cargo_test() {
-    cargo test --no-fail-fast "$@"
+    cargo test --workspace --no-fail-fast "$@"
 }
 
 # Waits for what was begun in the background; its words are shown when it is done.
@@ -62,10 +75,11 @@ end_to_end() {
     # The second judges the run of the first, so it has a meaning only after all of it.
     local binaries=(--test stories)
     [ -n "${STORY:-}" ] || binaries+=(--test used_rights)
-    cargo_test --package keyslot-e2e "${binaries[@]}" -- --test-threads "$threads" ${STORY:+"$STORY"}
+    cargo_test "${binaries[@]}" -- --test-threads "$threads" ${STORY:+"$STORY"}
 }
 
-if wants servers; then
+if wants code; then
+    # Some tests start servers from the folders that the images are made of.
     # shellcheck disable=SC2086  # a list
     local_kubernetes images $servers || exit 1
 fi
@@ -73,22 +87,19 @@ if wants e2e; then
     if is_local && ! is_up; then
         started_kubernetes=yes
     fi
-    # It takes minutes on a machine that has built nothing yet; the other tiers use them.
+    # It takes minutes on a machine that has built nothing yet; the other tier uses them.
     # shellcheck disable=SC2086  # a list
     start_kubernetes $programs $servers >"$folder/kubernetes" 2>&1 &
     background=$!
 fi
-if wants unit; then
-    tier "units" cargo_test --workspace --lib --bins
-fi
-if wants servers; then
-    tier "properties, files and real servers" cargo_test --workspace --exclude keyslot-e2e --test '*'
+if wants code; then
+    tier "units, properties and real servers" cargo_test
 fi
 if wants e2e; then
     if kubernetes_is_there; then
-        tier "end to end" end_to_end
+        tier "end to end, on Kubernetes" end_to_end
     else
-        tier "end to end" false
+        tier "end to end, on Kubernetes" false
     fi
 fi
 

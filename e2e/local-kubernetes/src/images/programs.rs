@@ -52,9 +52,9 @@ pub fn make(cache: &Cache, program: &Program, given: Option<&Path>) -> Result<Pa
 
 /// Cargo itself says where it has put the program: the target folder may be set anywhere.
 fn build(program: &Program) -> Result<PathBuf> {
-    let Program { package, binary, profile, .. } = program;
+    let Program { binary, flags, .. } = program;
     let mut build = command("cargo");
-    build.args(["build", "--profile", profile, "--package", package, "--bin", binary]);
+    build.args(["build", "--bin", binary]).args(*flags);
     build.arg("--message-format=json-render-diagnostics");
     build.current_dir(env!("CARGO_MANIFEST_DIR")).stderr(Stdio::inherit()).stdin(Stdio::null());
     eprintln!("building {binary}");

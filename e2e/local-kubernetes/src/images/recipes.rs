@@ -15,26 +15,23 @@ pub struct Program {
     pub name: &'static str,
     /// The name of the image in the cluster.
     pub reference: &'static str,
-    pub package: &'static str,
     pub binary: &'static str,
-    /// Cargo's profile. Tools of tests take the one that the tests are built with.
-    pub profile: &'static str,
+    /// How cargo builds it. Tools of tests are built as the tests are: their dependencies are there then.
+    pub flags: &'static [&'static str],
 }
 
 pub const PROGRAMS: [Program; 2] = [
     Program {
         name: "keyslot",
         reference: "localhost/keyslot:dev",
-        package: "keyslot-operator",
         binary: "keyslot-operator",
-        profile: "release",
+        flags: &["--release", "--package", "keyslot-operator"],
     },
     Program {
         name: "keyslot-client",
         reference: "localhost/keyslot-client:dev",
-        package: "keyslot-e2e",
         binary: "keyslot-client",
-        profile: "dev",
+        flags: &["--workspace"],
     },
 ];
 
