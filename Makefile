@@ -48,7 +48,7 @@ PAGES = crds/redisclusters.yaml: docs/reference.md:docs docs/conditions.md:condi
 .PHONY: bench-form
 bench-form: ## How long forming takes beside redis-cli, and what rest costs; ARGS="--runs 1" and the like are its options
 	@. e2e/scripts/kubernetes.sh && start_kubernetes keyslot $(BENCH_SERVERS)
-	@cargo run --quiet --release --locked --package keyslot-e2e --bin bench-form -- $(ARGS)
+	@cargo run --quiet --release --locked --bin bench-form -- $(ARGS)
 
 # Images for bench-form; other ones for ARGS="--servers valkey-8.1"
 BENCH_SERVERS = redis-7.0 valkey-9.1
