@@ -27,6 +27,8 @@ pub const LIVE_CONFIG: [&str; 2] = [NODE_TIMEOUT, MAXMEMORY];
 /// What the settings loop found and did, for status.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct SettingsReport {
+    /// `metadata.generation` of the resource that was brought in force.
+    pub generation: i64,
     /// Every pod with its last look.
     pub nodes: BTreeMap<PodName, Result<NodeReport, Unreachable>>,
     /// Why `users.acl` is not what it should be; `None` when it is.

@@ -330,7 +330,7 @@ fn replicas_of_the_stateful_set_never_go_below_what_holds_data() {
     let mut look = formed();
     look.observed.stateful_set = None;
     look.observed.pods.clear();
-    for (volumes, pods) in [(vec![], 6), (vec![0, 1, 8], 9), (vec![2], 6)] {
+    for (volumes, pods) in [(vec![], 6), (vec![0, 1, 8], 9), (vec![2], 6), (vec![7, 99_999, u32::MAX], 8)] {
         look.observed.volumes = volumes.into_iter().collect();
         let [Operation::Kube(KubeOperation::Create(manifest))] = &look.plan().operations[..] else {
             panic!()
@@ -375,4 +375,22 @@ fn a_replica_that_copies_from_an_address_its_primary_has_left_is_pointed_to_the_
     hangs(&mut look, false);
     look.pod(0).redis = Err(Unreachable::TimedOut);
     assert!(look.commands().is_empty(), "nobody knows where the primary is");
+}
+
+#[test]
+fn of_two_that_claim_the_same_slots_the_higher_epoch_owns_them() {
+    let mut look = formed();
+    // demo-3 was promoted; demo-0, cut off, has not heard of it.
+    look.node(3).role = primary_with(SlotSet::share(0, 3));
+    look.node(3).config_epoch = 9;
+    let plan = look.plan();
+    let labelled: Vec<_> = plan
+        .operations
+        .iter()
+        .map(|operation| match operation {
+            Operation::Kube(KubeOperation::Label { pod, shard, role, .. }) => (pod.as_str(), *shard, *role),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(labelled, [("demo-0", None, None), ("demo-3", Some(0), Some(RoleLabel::Primary))]);
 }

@@ -77,7 +77,7 @@ fn settings_report(desired: &Desired, settled: &Settled, filed: Option<&Executed
         Some(Executed::Failed { error, .. }) => Some(error.clone()),
         _ => None,
     };
-    SettingsReport { nodes: nodes.collect(), file_problem }
+    SettingsReport { generation: desired.generation, nodes: nodes.collect(), file_problem }
 }
 
 /// A look costs four questions, three more for each trial and one for each user: with many users it is taken less

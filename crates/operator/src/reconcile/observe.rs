@@ -38,8 +38,12 @@ pub async fn observe<N: Nodes>(desired: &Desired, ctx: &Context<N>) -> Result<Ob
     let config = named(&ctx.stores.config_maps, &key, &names::config(&desired.name));
     Ok(Observed {
         pods: members,
-        // Volumes can be left without pods only while nothing makes pods for them.
-        volumes: if stateful_set.is_none() { volumes(desired, ctx).await? } else { BTreeSet::new() },
+        // Volumes can be left without pods only while nothing makes pods for them; an ephemeral cluster uses none.
+        volumes: if stateful_set.is_none() && desired.in_force.storage.is_some() {
+            volumes(desired, ctx).await?
+        } else {
+            BTreeSet::new()
+        },
         stateful_set,
         config: config.and_then(|map| files(desired, &map.metadata, map.data.clone().unwrap_or_default())),
         acl: users_file(desired, ctx),

@@ -40,7 +40,12 @@ pub(super) fn users(cluster: &str, specs: &[User], inputs: &Inputs) -> Users {
             });
             continue;
         }
-        let part = match rules(user).and_then(|rules| Ok((rules, passwords::resolve(user, inputs)?))) {
+        let resolved = match passwords::resolve(user, inputs) {
+            // Switching somebody off needs no password.
+            Err(_) if !user.enabled => Ok(passwords::Passwords::none()),
+            resolved => resolved,
+        };
+        let part = match rules(user).and_then(|rules| Ok((rules, resolved?))) {
             Ok((rules, passwords)) => {
                 if let Some(plaintext) = passwords.plaintext {
                     all.passwords.insert(user.name.clone(), plaintext);

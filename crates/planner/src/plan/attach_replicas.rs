@@ -40,7 +40,9 @@ pub(super) fn step(view: &View<'_>) -> Verdict {
     }
     match (operations.is_empty(), strangers) {
         (true, 0) => Verdict::Nothing,
-        (true, _) => wait_for_gossip(format!("{strangers} nodes have not heard of their primaries yet")),
+        (true, _) => {
+            wait_for_gossip(view, format!("{strangers} nodes have not heard of their primaries yet"))
+        }
         (false, _) => {
             Verdict::Act { message: format!("attaching {} replicas", operations.len()), operations }
         }

@@ -16,7 +16,7 @@ pub(super) fn step(view: &View<'_>) -> Verdict {
         return Verdict::Nothing;
     }
     if let Some(message) = disagreement(view) {
-        return wait_for_gossip(message);
+        return wait_for_gossip(view, message);
     }
     let wanted = view.desired.node_timeout;
     let hasty = view.nodes.values().filter(|s| s.node.node_timeout != wanted);

@@ -11,10 +11,11 @@ use super::{KubeOperation, Operation, Verdict, View, shard_numbers};
 pub(super) fn step(view: &View<'_>) -> Verdict {
     let numbers = shard_numbers(view.observed);
     let wanted = |seen: &Seen<'_>| match &seen.node.role {
-        Role::Primary { slots, .. } if slots.is_empty() => MemberLabels::default(),
-        Role::Primary { .. } => {
-            MemberLabels { shard: numbers.get(&seen.node.id).copied(), role: Some(RoleLabel::Primary) }
-        }
+        // Without slots, or with slots that another one has a better claim to, it is no shard's primary.
+        Role::Primary { .. } => match numbers.get(&seen.node.id) {
+            Some(number) => MemberLabels { shard: Some(*number), role: Some(RoleLabel::Primary) },
+            None => MemberLabels::default(),
+        },
         Role::Replica { of, .. } => MemberLabels {
             shard: numbers.get(of).copied().or(seen.member.labels.shard),
             role: Some(RoleLabel::Replica),

@@ -25,10 +25,6 @@ pub(super) fn step(view: &View<'_>) -> Verdict {
     if let Some(message) = two_worlds(view) {
         return block(message);
     }
-    if let Some(message) = strangers(view) {
-        // A node that died a moment ago still looks alive, and nothing tells when it does not any more.
-        return Verdict::Block(Waiting { message, requeue: Requeue::After(Duration::from_secs(1)) });
-    }
     let nodes: Vec<Seen<'_>> = view.nodes.values().copied().collect();
     let mut operations = Vec::new();
     let mut shaking_hands = 0;
@@ -47,9 +43,14 @@ pub(super) fn step(view: &View<'_>) -> Verdict {
             operations.extend(one.say(RedisCommand::Meet { ip, node: other.node.id.clone() }));
         }
     }
+    // A formed cluster lives with what it has met already, and joins nothing that a stranger is part of.
+    if let Some(message) = strangers(view).filter(|_| !view.observed.formed || !operations.is_empty()) {
+        // A node that died a moment ago still looks alive, and nothing tells when it does not any more.
+        return Verdict::Block(Waiting { message, requeue: Requeue::After(Duration::from_secs(1)) });
+    }
     if operations.is_empty() && shaking_hands > 0 {
         // A handshake may end in nothing, and then it is due again.
-        return wait_for_gossip(format!("{shaking_hands} pairs of nodes are shaking hands"));
+        return wait_for_gossip(view, format!("{shaking_hands} pairs of nodes are shaking hands"));
     }
     if operations.is_empty() {
         return Verdict::Nothing;
@@ -123,7 +124,8 @@ fn worlds<'a>(view: &View<'a>) -> Vec<Vec<Seen<'a>>> {
 
 /// A living node that is no pod of ours, in the view of one that is: forming over it would take a part in its cluster.
 fn strangers(view: &View<'_>) -> Option<String> {
-    if view.observed.formed || !view.all_read() {
+    // Among the pods that were not read may be whoever seems strange.
+    if !view.all_read() {
         return None;
     }
     for seen in view.nodes.values() {

@@ -246,9 +246,11 @@ fn wait(message: impl Into<String>) -> Verdict {
     Verdict::Wait(Waiting { message: message.into(), requeue: Requeue::After(RESYNC) })
 }
 
-/// Waits for gossip, which nothing tells of.
-fn wait_for_gossip(message: impl Into<String>) -> Verdict {
-    Verdict::Wait(Waiting { message: message.into(), requeue: Requeue::Soon })
+/// Waits for gossip, which nothing tells of. A cluster that is being formed is watched closely; one that serves can
+/// wait.
+fn wait_for_gossip(view: &View<'_>, message: impl Into<String>) -> Verdict {
+    let requeue = if view.observed.formed { Requeue::After(Duration::from_secs(1)) } else { Requeue::Soon };
+    Verdict::Wait(Waiting { message: message.into(), requeue })
 }
 
 /// Waits for something without which nothing may be decided.

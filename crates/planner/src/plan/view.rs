@@ -13,6 +13,9 @@ use crate::topology::Place;
 
 use super::Operation;
 
+/// A resource may ask for 1000 pods; nothing makes more.
+const MOST_PODS: u32 = 1000;
+
 /// A node that answered, in its pod.
 #[derive(Clone, Copy, Debug)]
 pub struct Seen<'a> {
@@ -59,16 +62,21 @@ impl<'a> View<'a> {
 
     /// Number of pods that must exist so that no volume and no pod that is there is left out: the size, or more when
     /// higher ordinals exist (kept volumes of an earlier resource).
+    ///
+    /// An ordinal that no cluster can have is somebody's joke, and not taken for one.
     pub fn needed_pods(&self) -> u32 {
         let pods = self.observed.pods.keys().filter_map(PodName::ordinal);
-        let highest = pods.chain(self.observed.volumes.iter().copied()).max();
+        let ordinals = pods.chain(self.observed.volumes.iter().copied());
+        let highest = ordinals.filter(|ordinal| *ordinal < MOST_PODS).max();
         self.desired.pod_count().max(highest.map_or(0, |ordinal| ordinal + 1))
     }
 
     /// The pods that the StatefulSet makes.
     pub fn expected_pods(&self) -> Vec<PodName> {
         let replicas = self.observed.stateful_set.as_ref().map_or(0, |set| set.replicas);
-        (0..replicas).map(|ordinal| PodName::new(format!("{}-{ordinal}", self.desired.name))).collect()
+        (0..replicas.min(MOST_PODS))
+            .map(|ordinal| PodName::new(format!("{}-{ordinal}", self.desired.name)))
+            .collect()
     }
 
     /// The expected pods whose node was not read, each with the reason.
@@ -91,10 +99,7 @@ impl<'a> View<'a> {
 
     /// Nodes that own slots, by their lowest slot.
     pub fn owners(&self) -> Vec<Seen<'a>> {
-        let mut owners: Vec<_> =
-            self.nodes.values().copied().filter(|s| !s.node.slots().is_empty()).collect();
-        owners.sort_by_key(|s| s.node.slots().first());
-        owners
+        owners(self.observed).into_iter().filter_map(|(id, _)| self.nodes.get(id).copied()).collect()
     }
 
     /// Slots that the nodes themselves say they own.
@@ -155,16 +160,10 @@ impl Seen<'_> {
 /// The number of each shard, by its primary: the number that most of its members carry as a label; a shard without
 /// one, or whose number another shard has with better right, takes the lowest free one, in the order of slots.
 pub fn shard_numbers(observed: &Observed) -> BTreeMap<NodeId, ShardNumber> {
-    let mut owners: Vec<(&NodeId, SlotSet)> = observed
-        .nodes()
-        .map(|(_, _, node)| (&node.id, node.slots()))
-        .filter(|(_, slots)| !slots.is_empty())
-        .collect();
-    owners.sort_by_key(|(_, slots)| slots.first());
     let mut taken = BTreeSet::new();
     let mut numbers = BTreeMap::new();
     let mut unnumbered = Vec::new();
-    for (primary, _) in owners {
+    for (primary, _) in owners(observed) {
         match carried_number(observed, primary).filter(|number| *number >= 0 && taken.insert(*number)) {
             Some(number) => drop(numbers.insert(primary.clone(), number)),
             None => unnumbered.push(primary.clone()),
@@ -173,6 +172,25 @@ pub fn shard_numbers(observed: &Observed) -> BTreeMap<NodeId, ShardNumber> {
     let mut free = (0..).filter(|number| !taken.contains(number));
     numbers.extend(unnumbered.into_iter().zip(&mut free));
     numbers
+}
+
+/// Nodes that own slots, with them, by their lowest slot. Of two that claim a slot, as before a failover has got round,
+/// the one with the higher config epoch owns it: that is how Redis itself decides.
+fn owners(observed: &Observed) -> Vec<(&NodeId, SlotSet)> {
+    let mut claims: Vec<(u64, &NodeId, SlotSet)> =
+        observed.nodes().map(|(_, _, node)| (node.config_epoch, &node.id, node.slots())).collect();
+    claims.sort_by_key(|(epoch, id, _)| (std::cmp::Reverse(*epoch), *id));
+    let mut owned = SlotSet::empty();
+    let mut owners = Vec::new();
+    for (_, id, claimed) in claims {
+        let slots = claimed.difference(&owned);
+        owned = owned.union(&claimed);
+        if !slots.is_empty() {
+            owners.push((id, slots));
+        }
+    }
+    owners.sort_by_key(|(_, slots)| slots.first());
+    owners
 }
 
 fn carried_number(observed: &Observed, primary: &NodeId) -> Option<ShardNumber> {

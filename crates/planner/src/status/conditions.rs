@@ -49,7 +49,7 @@ pub(super) fn conditions(inputs: &StatusInputs<'_>, before: &[Condition], now: T
         let nothing = SettingsReport::default();
         if let Some(settings) = inputs.settings.or((!observed.formed).then_some(&nothing)) {
             judged.push((ConditionType::AclApplied, acl_applied(desired, observed, settings)));
-            judged.push((ConditionType::ConfigApplied, config_applied(observed, settings)));
+            judged.push((ConditionType::ConfigApplied, config_applied(desired, observed, settings)));
         }
     }
     judged.push((ConditionType::Paused, paused(desired)));

@@ -5,6 +5,7 @@ use keyslot_api::conditions::Reason;
 use super::conditions::{Judgement, no, unknown, yes};
 use super::in_force::problems_text;
 use crate::desired::Desired;
+use crate::ids::NodeId;
 use crate::observed::{Member, Observed, PodTrouble, Role};
 use crate::plan::{Outcome, Plan, shard_numbers};
 use crate::slots::SlotSet;
@@ -132,19 +133,29 @@ fn trouble(member: &Member) -> Option<(Reason, String)> {
 }
 
 /// Slots without an owner among all pods, in a cluster that has held data: only a person may give them away empty.
+/// While a replica follows the one that had them, they are not lost: it has their data.
 pub(super) fn consent_needed(observed: &Observed) -> Judgement {
     let none = no(Reason::NoConsentNeeded, "no decision of a person is needed");
     let expected = observed.stateful_set.as_ref().map_or(0, |set| set.replicas as usize);
     let read = observed.nodes().count();
     let holds_data = observed.formed || observed.nodes().any(|(_, _, node)| node.keys > 0);
     let owned = observed.nodes().fold(SlotSet::empty(), |all, (_, _, node)| all.union(&node.slots()));
-    if !holds_data || owned.is_all() || read < expected || read == 0 {
+    let lost = SlotSet::all().difference(&owned).difference(&held_by_replicas(observed));
+    if !holds_data || lost.is_empty() || read < expected || read == 0 {
         return none;
     }
-    let lost = SlotSet::all().difference(&owned);
     let message = format!(
-        "slots {lost} have no owner on any pod; bring back the volume that held them. Giving them out empty needs a \
-         person's word and is not in this version"
+        "slots {lost} have no owner and no copy on any pod: bring back the volume that held them. If there is none, the \
+         data is lost; this version can't give the slots out empty: delete the resource and create it again"
     );
     yes(Reason::SlotsLost, message)
+}
+
+/// Slots of primaries that are gone, as others remember them, whose replicas are there.
+fn held_by_replicas(observed: &Observed) -> SlotSet {
+    let followed = |id: &NodeId| {
+        observed.nodes().any(|(_, _, node)| matches!(&node.role, Role::Replica { of, .. } if of == id))
+    };
+    let peers = observed.nodes().flat_map(|(_, _, node)| &node.peers);
+    peers.filter(|(id, _)| followed(id)).fold(SlotSet::empty(), |all, (_, peer)| all.union(&peer.slots))
 }

@@ -8,12 +8,22 @@ use crate::desired::{Desired, Part, Problem};
 use crate::observed::Observed;
 use crate::plan::shard_numbers;
 use crate::settings::{SettingsReport, UserState};
+use crate::slots::SlotSet;
 
 pub(super) fn update_pending(desired: &Desired, observed: &Observed) -> Judgement {
     let mut fields = desired.pending.clone();
     let shards = i32::try_from(shard_numbers(observed).len()).unwrap_or(i32::MAX);
     let shards_field = "spec.shards".to_owned();
-    if observed.formed && shards > 0 && shards != desired.wanted.shards && !fields.contains(&shards_field) {
+    // Judged only when everybody can be counted: a primary that is away for a moment is no change that waits.
+    let everybody =
+        observed.stateful_set.as_ref().is_some_and(|set| set.replicas as usize == observed.nodes().count());
+    let owned = observed.nodes().fold(SlotSet::empty(), |all, (_, _, node)| all.union(&node.slots()));
+    if observed.formed
+        && everybody
+        && owned.is_all()
+        && shards != desired.wanted.shards
+        && !fields.contains(&shards_field)
+    {
         fields.push(shards_field);
     }
     if fields.is_empty() {
@@ -37,6 +47,9 @@ pub(super) fn acl_applied(desired: &Desired, observed: &Observed, report: &Setti
     }
     if !observed.formed {
         return no(Reason::Forming, "users are let in when the cluster has formed");
+    }
+    if report.generation != desired.generation {
+        return no(Reason::AclNotApplied, "the changed resource is being brought in force");
     }
     let mut pending = Vec::new();
     for (pod, node) in report.nodes.iter().filter_map(|(pod, node)| Some((pod, node.as_ref().ok()?))) {
@@ -65,9 +78,12 @@ pub(super) fn acl_applied(desired: &Desired, observed: &Observed, report: &Setti
     }
 }
 
-pub(super) fn config_applied(observed: &Observed, report: &SettingsReport) -> Judgement {
+pub(super) fn config_applied(desired: &Desired, observed: &Observed, report: &SettingsReport) -> Judgement {
     if !observed.formed {
         return no(Reason::Forming, "settings are judged when the cluster has formed");
+    }
+    if report.generation != desired.generation {
+        return no(Reason::ConfigNotApplied, "the changed resource is being brought in force");
     }
     let reached = report.nodes.iter().filter_map(|(pod, node)| Some((pod, node.as_ref().ok()?)));
     let differing: Vec<String> = reached

@@ -60,27 +60,47 @@ pub fn status(inputs: StatusInputs<'_>) -> RedisClusterStatus {
     status
 }
 
-/// Whether a new status is worth a write: anything changed but the numbers that always move, or those numbers while
-/// data comes and goes, at most every half minute. An idle cluster writes nothing.
+/// How often words alone are written: while a cluster is being formed they change many times a second.
+const WORDS_EVERY: Duration = Duration::from_millis(500);
+/// How often numbers alone are written.
+const NUMBERS_EVERY: Duration = Duration::from_secs(30);
+
+/// Whether a new status is worth a write: anything changed but words and the numbers that always move, or those at
+/// their pace. An idle cluster writes nothing.
 pub fn is_worth_writing(
     before: Option<&RedisClusterStatus>,
     after: &RedisClusterStatus,
     since_write: Duration,
 ) -> bool {
     let Some(before) = before else { return true };
-    let still = |status: &RedisClusterStatus| {
-        let mut status = status.clone();
-        for shard in &mut status.shards {
-            shard.keys = 0;
-            shard.memory_bytes = 0;
-            for replica in &mut shard.replicas {
-                replica.lag_bytes = None;
-            }
+    let (before, keys_before) = without_numbers(before);
+    let (after, keys_after) = without_numbers(after);
+    let words_changed = before != after;
+    without_words(before) != without_words(after)
+        || (words_changed && since_write >= WORDS_EVERY)
+        || (keys_before != keys_after && since_write >= NUMBERS_EVERY)
+}
+
+/// The status without what always moves, and the numbers of keys.
+fn without_numbers(status: &RedisClusterStatus) -> (RedisClusterStatus, Vec<i64>) {
+    let keys = status.shards.iter().map(|shard| shard.keys).collect();
+    let mut status = status.clone();
+    for shard in &mut status.shards {
+        shard.keys = 0;
+        shard.memory_bytes = 0;
+        for replica in &mut shard.replicas {
+            replica.lag_bytes = None;
         }
-        status
-    };
-    let keys = |status: &RedisClusterStatus| status.shards.iter().map(|shard| shard.keys).collect::<Vec<_>>();
-    still(before) != still(after) || (keys(before) != keys(after) && since_write >= Duration::from_secs(30))
+    }
+    (status, keys)
+}
+
+fn without_words(mut status: RedisClusterStatus) -> RedisClusterStatus {
+    status.message = None;
+    for condition in &mut status.conditions {
+        condition.message.clear();
+    }
+    status
 }
 
 /// Whether the present status says that this condition is True.

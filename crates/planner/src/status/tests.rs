@@ -15,8 +15,8 @@ use crate::Inputs;
 use crate::desired::SystemMemory;
 use crate::ids::{NodeId, PodName, RunId, Uid};
 use crate::observed::{
-    Engine, EngineKind, Member, MemberLabels, PodTrouble, RedisNode, Role, RoleLabel, StatefulSetSeen,
-    Unreachable,
+    Engine, EngineKind, Member, MemberLabels, Peer, PeerHealth, PodTrouble, RedisNode, Role, RoleLabel,
+    StatefulSetSeen, Unreachable,
 };
 use crate::plan::Requeue;
 use crate::settings::{NodeReport, UserState};
@@ -46,6 +46,7 @@ fn settled() -> World {
     let applied = |user: &str| (user.to_owned(), UserState::Applied);
     let node = NodeReport { users: [applied("worker"), applied("default")].into(), ..NodeReport::default() };
     let report = SettingsReport {
+        generation: 3,
         nodes: pods.keys().map(|pod| (pod.clone(), Ok(node.clone()))).collect(),
         file_problem: None,
     };
@@ -140,6 +141,21 @@ impl World {
         self.observed.pods.get_mut(&PodName::new(pod)).unwrap().redis.as_mut().unwrap()
     }
 
+    /// How the others see a primary.
+    fn peer_of(&self, i: usize) -> Peer {
+        Peer {
+            address: None,
+            hostname: None,
+            primary: Some(true),
+            replicates: None,
+            slots: SlotSet::share(i, 2),
+            config_epoch: 1,
+            linked: false,
+            handshake: false,
+            health: PeerHealth::Failed,
+        }
+    }
+
     fn user_state(&mut self, pod: &str, state: UserState) {
         let node = self.report.nodes.get_mut(&PodName::new(pod)).unwrap().as_mut().unwrap();
         node.users.insert("worker".to_owned(), state);
@@ -182,6 +198,31 @@ struct Case {
 }
 
 const CASES: &[Case] = &[
+    Case {
+        what: "the last report is of an earlier resource",
+        change: |w| w.report.generation = 2,
+        shows: &[(AclApplied, "False", Reason::AclNotApplied), (Ready, "False", Reason::AclNotApplied)],
+    },
+    Case {
+        what: "a primary came back empty and its replica has the data",
+        change: |w| {
+            let peer = w.peer_of(0);
+            *w.node("demo-0") = RedisNode { id: id(9), ..w.node("demo-0").clone() };
+            if let Role::Primary { slots, .. } = &mut w.node("demo-0").role {
+                *slots = SlotSet::empty();
+            }
+            w.node("demo-2").peers.insert(id(0), peer);
+        },
+        shows: &[
+            (ConsentNeeded, "False", Reason::NoConsentNeeded),
+            (Ready, "False", Reason::ShardWithoutPrimary),
+        ],
+    },
+    Case {
+        what: "a primary that is away is no change that waits",
+        change: |w| w.lose("demo-0", Unreachable::TimedOut),
+        shows: &[(UpdatePending, "False", Reason::UpToDate)],
+    },
     Case {
         what: "a primary is gone",
         change: |w| w.lose("demo-0", Unreachable::Refused),
