@@ -148,6 +148,10 @@ vocabulary! {
         /// An object with a name that this resource needs exists and was made by someone else; it is not
         /// touched. Remove or rename it, or choose another name for this resource.
         ResourceConflict,
+        /// Secret `<name>-system` is gone, and with it the only passwords with which the operator gets into the nodes. Put
+        /// it back from a backup. If there is none: delete the resource, keeping its volumes
+        /// (`spec.storage.retentionPolicy`), and create it again, which takes the data over under new passwords.
+        SystemSecretLost,
         /// An operation on a Kubernetes object or a node failed; the message has the error. The operator
         /// tries again; if it stays, the message says what is in the way.
         OperationFailed,

@@ -86,10 +86,18 @@ impl<N: Nodes> Operator<N> {
         for namespace in scopes {
             background.spawn(run_scope(shared.scope(), namespace, stop.clone()));
         }
-        served.await?;
+        let part_ended = tokio::select! {
+            served = served => served.map(|()| false)?,
+            Some(_) = background.join_next() => !stop.is_cancelled(),
+        };
+        // Without one of its parts the process would hold the lease and do nothing.
+        stop.cancel();
         // The claim has ended with `stop`, and with it every pass; now the lease is given free.
         if let Some(candidate) = candidate {
             let _ = candidate.await;
+        }
+        if part_ended {
+            return Err(std::io::Error::other("a watch or a loop of the operator has ended"));
         }
         Ok(())
     }

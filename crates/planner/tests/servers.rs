@@ -158,10 +158,46 @@ fn a_replica_is_ready_only_while_its_link_is_up() {
     });
 }
 
+/// The start guard: without files of its own, a primary that restarts at its address would be copied, emptiness and all.
+#[test]
+fn a_primary_that_restarts_empty_waits_until_its_replica_has_taken_over() {
+    on_every_version(|version| {
+        let mut spec = minimal();
+        spec["clusterNodeTimeout"] = "2s".into();
+        let desired = desired(&spec);
+        let mut primaries: Vec<Server> = (0..3).map(|_| Server::start(version, &desired)).collect();
+        let replica = Server::start(version, &desired);
+        for (primary, slots) in primaries.iter().zip(["0 5460", "5461 10922", "10923 16383"]) {
+            assert_eq!(primary.ask(&format!("CLUSTER ADDSLOTSRANGE {slots}")), "OK");
+            for other in primaries.iter().chain([&replica]) {
+                let meet = format!("CLUSTER MEET 127.0.0.1 {} {}", other.port, other.bus_port);
+                assert_eq!(primary.ask(&meet), "OK");
+            }
+        }
+        let id = primaries[0].ask("CLUSTER MYID");
+        until(version.name, || replica.ask(&format!("CLUSTER REPLICATE {id}")) == "OK");
+        until(version.name, || {
+            replica.ready().status.success() && replica.ask("INFO replication").contains("role:slave")
+        });
+        assert_eq!(primaries[0].ask("ACL SETUSER filler on >filler ~* +@all"), "OK");
+        // `b` is in slot 3300.
+        until(version.name, || primaries[0].ask_as("filler", "filler", "SET b 1") == "OK");
+        until(version.name, || replica.ask("DBSIZE") == "1");
+
+        primaries[0].die_and_start();
+
+        until(version.name, || replica.ask("INFO replication").contains("role:master"));
+        until(version.name, || primaries[0].ask("INFO replication").contains("role:slave"));
+        until(version.name, || primaries[0].ready().status.success());
+        assert_eq!([&replica, &primaries[0]].map(|node| node.ask("DBSIZE")), ["1", "1"], "{}", version.name);
+        assert!(primaries[0].log().contains("start guard"), "{}", primaries[0].log());
+    });
+}
+
 fn until(version: &str, condition: impl Fn() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(15);
+    let deadline = Instant::now() + Duration::from_mins(1);
     while !condition() {
-        assert!(Instant::now() < deadline, "{version}: not within 15 s");
+        assert!(Instant::now() < deadline, "{version}: not within a minute");
         sleep(Duration::from_millis(50));
     }
 }

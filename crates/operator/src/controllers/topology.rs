@@ -88,7 +88,7 @@ mod tests {
     use std::time::Duration;
 
     fn plan(operations: Vec<Operation>, requeue: Requeue) -> Plan {
-        Plan { step: "a_step", message: String::new(), operations, requeue }
+        Plan { step: "a_step", message: String::new(), operations, requeue, blocked: false }
     }
 
     #[test]

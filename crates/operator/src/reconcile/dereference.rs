@@ -88,11 +88,14 @@ fn texts(data: &BTreeMap<String, ByteString>) -> BTreeMap<String, SecretString> 
     data.iter().filter_map(|(key, bytes)| Some((key.clone(), text(bytes)?))).collect()
 }
 
-/// What the pods were made from: as the StatefulSet says, or the pods while it is away.
+/// What the pods were made from: as the StatefulSet says, or the pods that it left behind while it is away. Pods that
+/// still belong to a StatefulSet go with it: they are an earlier resource's.
 fn in_force(set: Option<&StatefulSet>, pods: &[&Pod]) -> Option<RedisClusterSpec> {
     let of_set = set.and_then(spec_in_force);
+    let left_behind =
+        |pod: &&&Pod| pod.owner_references().is_empty() && pod.metadata.deletion_timestamp.is_none();
     let of_pod = |pod: &&Pod| parse(pod.annotations().get(labels::IN_FORCE)?);
-    of_set.or_else(|| pods.iter().find_map(of_pod))
+    of_set.or_else(|| pods.iter().filter(left_behind).find_map(of_pod))
 }
 
 /// Annotation `keyslot.dev/in-force` of the StatefulSet's pods.
@@ -147,6 +150,8 @@ mod tests {
         let text = serde_json::to_string(&spec).unwrap();
         pod.metadata.annotations = Some([(labels::IN_FORCE.to_owned(), text)].into());
         assert_eq!(in_force(None, &[&pod]), Some(spec));
+        pod.metadata.owner_references = Some(vec![Default::default()]);
+        assert_eq!(in_force(None, &[&pod]), None, "its StatefulSet was an earlier resource's");
         assert_eq!(in_force(None, &[]), None);
     }
 }

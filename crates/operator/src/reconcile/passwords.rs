@@ -3,7 +3,7 @@
 
 use k8s_openapi::api::core::v1::Secret;
 use keyslot_api::v1alpha1::RedisCluster;
-use keyslot_planner::desired::{PasswordName, SystemMemory, missing_passwords};
+use keyslot_planner::desired::{PasswordName, SystemMemory, is_system_secret_lost, missing_passwords};
 use keyslot_planner::ids::Uid;
 use keyslot_planner::manifests::{names, system_secret};
 use keyslot_planner::{Inputs, Manifest};
@@ -37,6 +37,14 @@ pub async fn ensure<N: Nodes>(
     let key = ClusterRef::of(cluster.meta());
     let mut seen =
         named(&ctx.stores.secrets, &key, &names::system(&key.name)).map(|secret| (*secret).clone());
+    if is_system_secret_lost(&inputs) {
+        // The watch's copy may be old. If it is not, new passwords would let nobody in.
+        seen = live(cluster, ctx).await.map_err(Error::Passwords)?;
+        match &seen {
+            Some(there) => inputs.system = there.data.as_ref().map(SystemMemory::parse).unwrap_or_default(),
+            None => return Ok(inputs),
+        }
+    }
     for _ in 0..ATTEMPTS {
         let missing = missing_passwords(cluster, &inputs.system);
         if missing.is_empty() || cluster.spec.paused {
@@ -69,6 +77,16 @@ pub async fn ensure<N: Nodes>(
     }
     let object = format!("Secret/{}", names::system(&key.name));
     Err(Error::Passwords(objects::Error::Replaced { object }))
+}
+
+/// The Secret as the API server has it, if it is this resource's own.
+async fn live<N: Nodes>(cluster: &RedisCluster, ctx: &Context<N>) -> Result<Option<Secret>, objects::Error> {
+    let name = names::system(&cluster.name_any());
+    let api = Api::<Secret>::namespaced(ctx.client.clone(), &cluster.namespace().unwrap_or_default());
+    let uid = Uid::new(cluster.uid().unwrap_or_default());
+    let found = api.get_opt(&name).await;
+    let found = found.map_err(|source| objects::Error::Api { object: format!("Secret/{name}"), source })?;
+    Ok(found.filter(|secret| ownership(&secret.metadata, &uid, &cluster.name_any()) == Ownership::Own))
 }
 
 fn generate() -> SecretString {

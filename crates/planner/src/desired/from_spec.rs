@@ -20,6 +20,7 @@ impl Desired {
         let in_force = in_force(&wanted, inputs);
         let users = users::users(&name, &cluster.spec.users, inputs);
         problems.extend(users.problems);
+        problems.extend(is_system_secret_lost(inputs).then(|| system_secret_lost(&name)));
         problems.extend(inputs.foreign_objects.iter().filter_map(|object| conflict(&name, object)));
 
         Self {
@@ -58,9 +59,28 @@ impl Desired {
 /// resource takes effect at once; only volumes stay as they were claimed.
 fn in_force(wanted: &RedisClusterSpec, inputs: &Inputs) -> RedisClusterSpec {
     match &inputs.in_force {
-        Some(carried) if inputs.system.formed => settings::without_users(carried),
+        Some(carried) if inputs.system.formed || is_system_secret_lost(inputs) => {
+            settings::without_users(carried)
+        }
         Some(carried) => RedisClusterSpec { storage: carried.storage.clone(), ..wanted.clone() },
         None => wanted.clone(),
+    }
+}
+
+/// Pods are made after the Secret, so where there are pods and no password, it was there.
+pub fn is_system_secret_lost(inputs: &Inputs) -> bool {
+    inputs.in_force.is_some() && inputs.system.operator_password.is_none()
+}
+
+fn system_secret_lost(name: &str) -> Problem {
+    let secret = crate::manifests::names::system(name);
+    Problem {
+        reason: Reason::SystemSecretLost,
+        field: format!("Secret/{secret}"),
+        message: format!(
+            "Secret {secret} is gone, and the nodes let nobody in without its passwords: put it back from a backup; \
+             without one, delete the resource keeping its volumes and create it again"
+        ),
     }
 }
 

@@ -19,6 +19,7 @@ use secrecy::SecretString;
 use crate::acl::UserRules;
 use crate::ids::{ShardNumber, Uid};
 
+pub use from_spec::is_system_secret_lost;
 pub use passwords::missing_passwords;
 
 /// What the resource refers to, fetched before anything is decided.

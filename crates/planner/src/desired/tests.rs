@@ -357,7 +357,8 @@ fn before_the_first_pod_everything_is_in_force_at_once() {
 #[test]
 fn until_the_cluster_has_formed_a_correction_is_in_force_at_once_but_for_volumes() {
     let carried = cluster(json!({"image": "redis:nonsense", "storage": {"size": "1Gi"}})).spec;
-    let inputs = Inputs { in_force: Some(carried.clone()), ..inputs() };
+    let system = SystemMemory { operator_password: Some("made".into()), ..SystemMemory::default() };
+    let inputs = Inputs { in_force: Some(carried.clone()), system, ..inputs() };
     let desired = Desired::from_spec(&cluster(json!({"storage": {"size": "2Gi"}})), &inputs);
     assert_eq!(desired.in_force.image, "redis:8.0");
     assert_eq!(desired.in_force.storage, carried.storage);
@@ -440,4 +441,29 @@ fn missing_passwords_are_those_that_nobody_gave() {
         Reason::AclNotApplied,
         "no user without password, not even briefly"
     );
+}
+
+#[test]
+fn a_lost_system_secret_is_a_problem_and_keeps_what_is_in_force() {
+    let wanted = cluster(json!({"image": "redis:8.6"}));
+    let carried = cluster(json!({"image": "redis:8.0"})).spec;
+    let inputs = Inputs { in_force: Some(carried), ..Inputs::default() };
+    let desired = Desired::from_spec(&wanted, &inputs);
+    assert_eq!(desired.problems[0].reason, Reason::SystemSecretLost);
+    assert_eq!(desired.in_force.image, "redis:8.0");
+    let first = Desired::from_spec(&wanted, &Inputs::default());
+    assert!(first.problems.is_empty(), "before the first pod there is nothing to lose");
+}
+
+#[test]
+fn switching_a_user_off_needs_no_password() {
+    let missing = json!([{"secretKeyRef": {"name": "nowhere", "key": "password"}}]);
+    let user = |enabled: bool| {
+        cluster(json!({"image": "redis:8.0", "users": [
+            {"name": "app", "enabled": enabled, "rules": ["+get"], "passwords": missing}
+        ]}))
+    };
+    let part = |enabled| Desired::from_spec(&user(enabled), &Inputs::default()).users["app"].clone();
+    assert!(matches!(part(true), Part::KeepLast(_)));
+    assert!(matches!(part(false), Part::Wanted(rules) if !rules.enabled));
 }

@@ -37,6 +37,8 @@ pub struct Plan {
     pub operations: Vec<Operation>,
     /// When to look again if nothing happens before.
     pub requeue: Requeue,
+    /// Something has to be settled first without which nothing about data may be decided; `message` says what.
+    pub blocked: bool,
 }
 
 /// When to look again.
@@ -201,7 +203,7 @@ pub fn next_step(desired: &Desired, observed: &Observed, now: Timestamp) -> Plan
             Verdict::Act { message, operations } => {
                 // What is waited for tells people more than the labels that are written meanwhile.
                 let (step, message) = waiting.map_or((entry.name, message), |(name, w)| (name, w.message));
-                return Plan { step, message, operations, requeue: Requeue::Now };
+                return Plan { step, message, operations, requeue: Requeue::Now, blocked };
             }
             Verdict::Wait(new) | Verdict::Block(new) => {
                 let new = (entry.name, new);
@@ -216,12 +218,15 @@ pub fn next_step(desired: &Desired, observed: &Observed, now: Timestamp) -> Plan
         }
     }
     match waiting {
-        Some((step, w)) => Plan { step, message: w.message, operations: Vec::new(), requeue: w.requeue },
+        Some((step, w)) => {
+            Plan { step, message: w.message, operations: Vec::new(), requeue: w.requeue, blocked }
+        }
         None => Plan {
             step: SETTLED,
             message: view.summary(),
             operations: Vec::new(),
             requeue: Requeue::After(RESYNC),
+            blocked,
         },
     }
 }

@@ -81,6 +81,10 @@ pub(super) fn replicas_healthy(desired: &Desired, observed: &Observed) -> Judgem
     if !observed.formed {
         return no(Reason::Forming, format!("{} shards have their replicas", numbers.len() - missing.len()));
     }
+    let unjudged = usize::try_from(desired.in_force.shards).unwrap_or(0).saturating_sub(numbers.len());
+    if unjudged > 0 {
+        missing.push(format!("{unjudged} shards have no primary that answers"));
+    }
     missing.sort();
     match (missing.is_empty(), unlinked.is_empty()) {
         (true, _) => yes(Reason::AllReplicasInSync, format!("every shard has {wanted} in-sync replicas")),
@@ -103,9 +107,11 @@ pub(super) fn degraded(desired: &Desired, observed: &Observed, plan: &Plan, outc
     if let Some((pod, (reason, words))) = troubled {
         return yes(reason, format!("pod {pod}: {words}"));
     }
+    if plan.blocked && plan.step == "meet_nodes" {
+        return yes(Reason::ForeignNode, plan.message.clone());
+    }
     if !observed.formed {
-        let strange = plan.step == "meet_nodes" && plan.operations.is_empty();
-        return if strange { yes(Reason::ForeignNode, plan.message.clone()) } else { healthy() };
+        return healthy();
     }
     let silent = silent_pods(observed);
     if !silent.is_empty() {

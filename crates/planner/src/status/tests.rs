@@ -66,6 +66,7 @@ fn settled() -> World {
             message: "as wanted".to_owned(),
             operations: vec![],
             requeue: Requeue::Soon,
+            blocked: false,
         },
         outcome: Outcome::Done,
         report,
@@ -141,24 +142,24 @@ impl World {
         self.observed.pods.get_mut(&PodName::new(pod)).unwrap().redis.as_mut().unwrap()
     }
 
-    /// How the others see a primary.
-    fn peer_of(&self, i: usize) -> Peer {
-        Peer {
-            address: None,
-            hostname: None,
-            primary: Some(true),
-            replicates: None,
-            slots: SlotSet::share(i, 2),
-            config_epoch: 1,
-            linked: false,
-            handshake: false,
-            health: PeerHealth::Failed,
-        }
-    }
-
     fn user_state(&mut self, pod: &str, state: UserState) {
         let node = self.report.nodes.get_mut(&PodName::new(pod)).unwrap().as_mut().unwrap();
         node.users.insert("worker".to_owned(), state);
+    }
+}
+
+/// How the others see a primary.
+fn peer_of(i: usize) -> Peer {
+    Peer {
+        address: None,
+        hostname: None,
+        primary: Some(true),
+        replicates: None,
+        slots: SlotSet::share(i, 2),
+        config_epoch: 1,
+        linked: false,
+        handshake: false,
+        health: PeerHealth::Failed,
     }
 }
 
@@ -206,7 +207,7 @@ const CASES: &[Case] = &[
     Case {
         what: "a primary came back empty and its replica has the data",
         change: |w| {
-            let peer = w.peer_of(0);
+            let peer = peer_of(0);
             *w.node("demo-0") = RedisNode { id: id(9), ..w.node("demo-0").clone() };
             if let Role::Primary { slots, .. } = &mut w.node("demo-0").role {
                 *slots = SlotSet::empty();

@@ -107,8 +107,15 @@ impl Server {
         self.await_answer(version.name);
     }
 
+    /// SIGKILL, and at once the same start again, as a kubelet does it; does not wait until the server answers.
+    pub fn die_and_start(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+        self.process = run(self.folder.path());
+    }
+
     fn await_answer(&mut self, version: &str) {
-        let deadline = Instant::now() + Duration::from_secs(10);
+        let deadline = Instant::now() + Duration::from_secs(30);
         while !self.answers() {
             let ended = self.process.try_wait().unwrap();
             assert!(
@@ -186,7 +193,8 @@ fn in_pod(folder: &Path, script: &str) -> Command {
 /// The paths of a pod, moved into a folder.
 fn moved(text: &str, folder: &Path) -> String {
     let folder = folder.display().to_string();
-    text.replace("/etc/keyslot", &folder).replace("dir /data\n", &format!("dir {folder}/data\n"))
+    let text = text.replace("/etc/keyslot", &folder).replace("dir /data\n", &format!("dir {folder}/data\n"));
+    text.replace("data=/data\n", &format!("data={folder}/data\n"))
 }
 
 fn write(folder: &Path, name: &str, text: &str) {
