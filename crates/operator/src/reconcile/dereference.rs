@@ -133,6 +133,7 @@ async fn foreign_objects<N: Nodes>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 
     #[test]
     fn values_that_are_no_text_are_absent() {
@@ -150,7 +151,7 @@ mod tests {
         let text = serde_json::to_string(&spec).unwrap();
         pod.metadata.annotations = Some([(labels::IN_FORCE.to_owned(), text)].into());
         assert_eq!(in_force(None, &[&pod]), Some(spec));
-        pod.metadata.owner_references = Some(vec![Default::default()]);
+        pod.metadata.owner_references = Some(vec![OwnerReference::default()]);
         assert_eq!(in_force(None, &[&pod]), None, "its StatefulSet was an earlier resource's");
         assert_eq!(in_force(None, &[]), None);
     }
