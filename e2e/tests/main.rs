@@ -6,6 +6,7 @@ mod canary;
 mod deleted_and_re_created_on_kept_volumes;
 mod demo_story;
 mod killed_while_forming;
+mod lost_memory;
 mod objects_repaired;
 mod paused;
 mod pending_changes;
