@@ -36,7 +36,8 @@ fn a_primary_whose_container_restarts_empty_does_not_empty_its_replica() -> Resu
         cluster.wait_ready().await?;
         client::read(namespace, WORKER_SECRET, KEYS).await?;
         wait::until("its former primary follows it", wait::A_WHILE, async || {
-            assert_invariants(&cluster).await
+            assert_invariants(&cluster).await?;
+            Ok(())
         })
         .await
     })
