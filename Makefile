@@ -23,6 +23,7 @@ format: ## Is everything formatted?
 
 lint: ## Clippy, warnings are errors
 	cargo clippy --workspace --all-targets --locked -- -D warnings
+	cargo clippy --package keyslot-e2e --test stories --test used_rights --locked -- -D warnings
 
 docs: ## rustdoc, warnings are errors
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --locked --quiet

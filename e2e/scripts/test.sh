@@ -11,7 +11,8 @@ cd "$(dirname "$0")/../.."
 tiers=${TIERS:-code e2e}
 # Stories side by side: most of their time is waiting for pods.
 threads=${KEYSLOT_E2E_THREADS:-3}
-export RUST_BACKTRACE=${RUST_BACKTRACE:-0}
+# Errors of the stories say where they come from; traces would only push them out of sight.
+export RUST_BACKTRACE=${RUST_BACKTRACE:-0} RUST_LIB_BACKTRACE=${RUST_LIB_BACKTRACE:-0}
 
 folder=$(mktemp -d)
 started_kubernetes=no background=
@@ -47,6 +48,15 @@ tier() {
     passed=$((passed + good)) failed=$((failed + bad))
     rows+=("$(printf '%-36s %5d passed %3d failed %5d s' "$name" "$good" "$bad" $((SECONDS - begin)))")
     rows+=("$(kinds "$log")")
+    failures "$log" >>"$folder/failures"
+}
+
+# Which tests failed, and the last words of each.
+failures() {
+    awk '/^test .* \.\.\. FAILED$/ { print "    " $2 }
+        /^---- .* stdout ----$/ { name = $2 }
+        /^Error: / { print "    " name ": " $0 }
+        /panicked at / { print "    " name ": " $0; getline; print "        " $0 }' "$1"
 }
 
 kinds() {
@@ -106,6 +116,9 @@ fi
 printf '\n==== summary\n'
 printf '%s\n' "${rows[@]}"
 printf '%-36s %5d s\n\n' "in all" "$SECONDS"
+if [ -s "$folder/failures" ]; then
+    printf '==== failed\n%s\n\n' "$(cat "$folder/failures")"
+fi
 clean_up
 trap - EXIT
 echo "$passed passed, $failed failed"

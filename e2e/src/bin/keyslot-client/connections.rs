@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use futures::future::join_all;
-use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo, RedisConnectionInfo};
+use redis::{AsyncConnectionConfig, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, RedisConnectionInfo};
 use serde_json::{Value, json};
 
 use crate::binding::Binding;
 
 const PAUSE: Duration = Duration::from_millis(200);
+/// A connection without an answer for so long is no use to anybody; a busy machine needs less.
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Prints `held` once all connections are there, and a line for each that ends. Returns when all have.
 pub async fn hold(binding: &Binding) -> Result<Value> {
@@ -33,7 +35,11 @@ async fn connect(binding: &Binding, node: &str) -> Result<redis::aio::Multiplexe
         RedisConnectionInfo::default().set_username(&binding.username).set_password(&binding.password);
     let info: ConnectionInfo = ConnectionAddr::Tcp(host.to_owned(), port.parse()?).into_connection_info()?;
     let client = redis::Client::open(info.set_redis_settings(identity))?;
-    client.get_multiplexed_async_connection().await.with_context(|| format!("cannot connect to {node}"))
+    let config = AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(PATIENCE))
+        .set_response_timeout(Some(PATIENCE));
+    let connection = client.get_multiplexed_async_connection_with_config(&config).await;
+    connection.with_context(|| format!("cannot connect to {node}"))
 }
 
 async fn keep(mut connection: redis::aio::MultiplexedConnection) -> Result<Infallible, redis::RedisError> {
