@@ -1,6 +1,7 @@
 //! The whole process: watches, both loops, the lease, the endpoints, and a graceful end.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::channel::mpsc;
 use k8s_openapi::api::coordination::v1::Lease;
@@ -21,6 +22,9 @@ use crate::nodes::{NodeWatches, Nodes};
 use crate::readiness::Readiness;
 use crate::stores::{Zones, stores};
 use crate::watches::{Scope, Triggers, zones};
+
+/// How long the zones of Kubernetes nodes are waited for: without the right to see nodes they never come.
+const ZONES_LIMIT: Duration = Duration::from_secs(5);
 
 /// What the process is started with. Tests give a client with a layer of faults and pretended nodes.
 pub struct Operator<N> {
@@ -151,6 +155,9 @@ async fn run_scope<N: Nodes>(shared: Shared<N>, namespace: Option<String>, stop:
     if stores.wait_until_ready().await.is_err() {
         warn!(namespace = scope.namespace, "a watch has ended");
         return;
+    }
+    if tokio::time::timeout(ZONES_LIMIT, ctx.zones.0.wait_until_ready()).await.is_err() {
+        warn!("nodes of Kubernetes can't be listed: placement goes by host only, until they can");
     }
     readiness.scope_listed();
     info!(namespace = scope.namespace, clusters = stores.clusters.len(), "the watches have seen everything");

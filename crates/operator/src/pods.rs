@@ -1,6 +1,6 @@
 //! From a pod as Kubernetes shows it to a member of the cluster.
 
-use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
+use k8s_openapi::api::core::v1::{ContainerStateTerminated, ContainerStatus, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use keyslot_api::labels;
 use keyslot_planner::ids::{HostName, PodName, Uid};
@@ -9,6 +9,9 @@ use kube::ResourceExt;
 
 /// Label that the StatefulSet controller gives each pod.
 const REVISION: &str = "controller-revision-hash";
+
+/// How many of a dead container's last lines are told.
+const LAST_LINES: usize = 3;
 
 /// The pod's name, if it is one that the cluster's StatefulSet makes: `<cluster>-<ordinal>`, made by no other
 /// controller.
@@ -91,9 +94,9 @@ fn container_trouble(status: &ContainerStatus) -> Option<PodTrouble> {
         _ => reason.to_owned(),
     };
     match reason {
-        "CrashLoopBackOff" => Some(PodTrouble::CrashLoop {
-            last: last_end(status),
-            restarts: u32::try_from(status.restart_count).ok()?,
+        "CrashLoopBackOff" => refused_line(status).or_else(|| {
+            let restarts = u32::try_from(status.restart_count).ok()?;
+            Some(PodTrouble::CrashLoop { last: last_end(status), restarts })
         }),
         "ErrImagePull"
         | "ImagePullBackOff"
@@ -112,16 +115,31 @@ fn container_trouble(status: &ContainerStatus) -> Option<PodTrouble> {
     }
 }
 
+fn terminated(status: &ContainerStatus) -> Option<&ContainerStateTerminated> {
+    status.last_state.as_ref()?.terminated.as_ref()
+}
+
+/// A server that does not like its configuration shows the line in `>>> '…'`, and below it what is wrong.
+fn refused_line(status: &ContainerStatus) -> Option<PodTrouble> {
+    let message = terminated(status)?.message.as_deref()?;
+    let (_, error) = message.split_once("FATAL CONFIG FILE ERROR")?;
+    let mut lines = error.lines().map(str::trim).skip_while(|line| !line.starts_with(">>> "));
+    let line = lines.next()?.trim_start_matches(">>> ").trim_matches('\'').to_owned();
+    Some(PodTrouble::ConfigRefused { line, why: lines.next().unwrap_or_default().to_owned() })
+}
+
 fn last_end(status: &ContainerStatus) -> String {
-    let Some(end) = status.last_state.as_ref().and_then(|last| last.terminated.as_ref()) else {
+    let Some(end) = terminated(status) else {
         return "it ended".to_owned();
     };
     let reason = end.reason.as_deref().unwrap_or("Error");
-    let mut words = format!("{reason}, exit code {}", end.exit_code);
-    if let Some(message) = end.message.as_deref().map(str::trim).filter(|message| !message.is_empty()) {
-        words = format!("{words}: {message}");
+    let words = format!("{reason}, exit code {}", end.exit_code);
+    let said: Vec<&str> = end.message.iter().flat_map(|message| message.lines()).map(str::trim).collect();
+    let said: Vec<&str> = said.into_iter().filter(|line| !line.is_empty()).collect();
+    if said.is_empty() {
+        return words;
     }
-    words
+    format!("{words}: {}", said[said.len().saturating_sub(LAST_LINES)..].join(" / "))
 }
 
 /// A pod that was evicted or lost with its host is done for; its StatefulSet replaces it.

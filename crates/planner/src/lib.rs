@@ -21,6 +21,7 @@ pub mod slots;
 pub mod status;
 pub mod system_users;
 pub mod topology;
+mod words;
 
 pub use desired::{Desired, Inputs};
 pub use manifests::{Manifest, base_manifests};

@@ -7,7 +7,7 @@ mod pod;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use keyslot_api::v1alpha1::RedisClusterSpec;
+use keyslot_api::v1alpha1::{RedisClusterSpec, RetentionPolicy};
 
 use crate::acl::LiveUser;
 use crate::ids::{NodeId, PodName, Uid};
@@ -44,6 +44,8 @@ pub struct StatefulSetSeen {
     pub update_revision: Option<String>,
     /// Annotation `keyslot.dev/in-force` of the pod template: the spec that its pods are made from.
     pub in_force: Option<RedisClusterSpec>,
+    /// `spec.persistentVolumeClaimRetentionPolicy`; `None` without volumes, or where Kubernetes does not know it.
+    pub retention: Option<RetentionPolicy>,
     /// `metadata.deletionTimestamp` is set.
     pub terminating: bool,
 }

@@ -74,7 +74,8 @@ pub fn settings_for(desired: &Desired, node: &NodeSettings, let_in: bool) -> Vec
             commands.push(RedisCommand::SetUser { name: name.to_owned(), tokens: rules.setuser_tokens() });
         }
     };
-    for (name, rules) in &desired.system_users {
+    // One whose password was lost here keeps the one that it has.
+    for (name, rules) in desired.system_users.iter().filter(|(_, rules)| !rules.passwords.is_empty()) {
         set(name, rules);
     }
     if let_in {
@@ -113,7 +114,7 @@ pub fn users_file(
     nodes: &[NodeSettings],
     let_in: bool,
 ) -> Option<KubeOperation> {
-    if !let_in || nodes.is_empty() {
+    if !let_in || nodes.is_empty() || !desired.system.is_complete() {
         return None;
     }
     let present = file.files.get(USERS_FILE).map_or("", String::as_str);

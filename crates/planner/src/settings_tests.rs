@@ -34,6 +34,29 @@ fn worker(rule: &str) -> serde_json::Value {
     json!([{"name": "worker", "rules": ["~app:*", rule], "passwords": [{"sha256": hash.as_str()}]}])
 }
 
+/// A password that only the nodes know is not taken from them, and no file without it is written.
+#[test]
+fn a_system_user_whose_password_was_lost_here_is_left_alone() {
+    let mut desired = desired(&worker("+get"));
+    let mut seen = node(&desired, "8.0.2");
+    let replication = "keyslot-replication";
+    let known = PasswordHash::of(&"r".into());
+    seen.users.insert(replication.to_owned(), LiveUser { passwords: [known].into(), ..live("~old") });
+    let said = |desired: &Desired| {
+        let about = |command: &RedisCommand| match command {
+            RedisCommand::SetUser { name, .. } | RedisCommand::DeleteUser(name) => name == replication,
+            _ => false,
+        };
+        settings_for(desired, &seen, true).iter().any(about)
+    };
+    assert!(said(&desired), "its rules differ");
+    desired.system.replication_password = None;
+    desired.system_users = crate::system_users::system_users(&desired.system);
+    assert!(!said(&desired));
+    let file = FilesSeen { uid: crate::ids::Uid::new("u"), files: BTreeMap::new() };
+    assert_eq!(users_file(&desired, &file, &[seen], true), None);
+}
+
 /// A server whose normal form of a rule list is that list, and which refuses rules that contain `nosuch`.
 fn node(desired: &Desired, version: &str) -> NodeSettings {
     let trials = trials(desired)

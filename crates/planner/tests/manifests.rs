@@ -77,6 +77,8 @@ fn what_is_not_in_force_yet_changes_no_object_of_the_pods() {
     let mut changed = full();
     changed["users"] = json!([]);
     changed["storage"]["persistence"] = json!("AOF");
+    // Live, and no part of the pods.
+    changed["storage"]["retentionPolicy"] = json!({});
     let mut inputs = inputs();
     inputs.in_force = Some(before.in_force.clone());
     let after = Desired::from_spec(&cluster(&changed), &inputs);

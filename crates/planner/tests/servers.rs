@@ -194,10 +194,11 @@ fn a_primary_that_restarts_empty_waits_until_its_replica_has_taken_over() {
     });
 }
 
+#[track_caller]
 fn until(version: &str, condition: impl Fn() -> bool) {
-    let deadline = Instant::now() + Duration::from_mins(1);
+    let (deadline, caller) = (Instant::now() + Duration::from_mins(1), std::panic::Location::caller());
     while !condition() {
-        assert!(Instant::now() < deadline, "{version}: not within a minute");
+        assert!(Instant::now() < deadline, "{version}: not within a minute: line {}", caller.line());
         sleep(Duration::from_millis(50));
     }
 }

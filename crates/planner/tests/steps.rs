@@ -7,6 +7,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use keyslot_api::v1alpha1::{Retention, RetentionPolicy};
 use keyslot_planner::command::RedisCommand;
 use keyslot_planner::ids::{HostName, NodeId, PodName, RunId, Uid};
 use keyslot_planner::manifests::config_files;
@@ -105,6 +106,7 @@ fn formed() -> Look {
         replicas: 6,
         update_revision: Some("new".to_owned()),
         in_force: Some(desired.in_force.clone()),
+        retention: None,
         terminating: false,
     };
     let observed = Observed {
@@ -345,6 +347,50 @@ fn replicas_of_the_stateful_set_never_go_below_what_holds_data() {
         lowered.plan().operations,
         [Operation::Kube(KubeOperation::ScaleUp { uid: Uid::new("set"), replicas: 6 })]
     );
+}
+
+/// What a formed cluster runs without stands beside the steps: an object that can't be written keeps nobody from being
+/// healed.
+#[test]
+fn files_are_put_back_beside_the_steps_once_there_is_a_cluster() {
+    let mut look = formed();
+    look.observed.config.as_mut().expect("files").files.clear();
+    look.observed.acl = None;
+    look.node(3).role = Role::Replica { of: id(0), offset: 0, link_up: false, source: Some(ip(99)) };
+    let plan = look.plan();
+    assert_eq!(plan.step, "heal_addresses");
+    assert!(
+        matches!(plan.upkeep[..], [KubeOperation::Apply { .. }, KubeOperation::Create(_)]),
+        "{:?}",
+        plan.upkeep
+    );
+    let mut lost = look.desired.clone();
+    lost.system.replication_password = None;
+    let plan = next_step(&lost, &look.observed, Timestamp::UNIX_EPOCH);
+    assert!(plan.upkeep.is_empty(), "without all passwords a file would shut somebody out: {plan:?}");
+    look.desired.foreign_objects.insert("ConfigMap/demo-acl".to_owned());
+    assert!(matches!(look.plan().upkeep[..], [KubeOperation::Apply { .. }]), "a stranger's is left alone");
+    look.observed.formed = false;
+    assert!(look.plan().upkeep.is_empty(), "before, pods wait for their files");
+    assert_eq!(look.plan().step, "create_workload");
+}
+
+#[test]
+fn what_becomes_of_volumes_is_changed_at_once() {
+    let mut look = formed();
+    let delete = RetentionPolicy { on_delete: Retention::Delete, ..RetentionPolicy::default() };
+    for (has, wants, changed) in [
+        (Some(delete), RetentionPolicy::default(), true),
+        (Some(RetentionPolicy::default()), delete, true),
+        (Some(delete), delete, false),
+        (None, delete, false),
+    ] {
+        look.observed.stateful_set.as_mut().expect("a set").retention = has;
+        look.desired.retention = wants;
+        let operation = KubeOperation::Retention { uid: Uid::new("set"), policy: wants };
+        assert_eq!(look.plan().upkeep, Vec::from_iter(changed.then_some(operation)));
+        assert_eq!(look.plan().step, SETTLED);
+    }
 }
 
 #[test]

@@ -105,6 +105,7 @@ impl Formation {
                 replicas: self.desired.pod_count(),
                 update_revision: None,
                 in_force: Some(self.desired.in_force.clone()),
+                retention: None,
                 terminating: false,
             }),
             config: files(config.data.unwrap_or_default()),

@@ -86,6 +86,10 @@ async fn pass<N: Nodes>(
         Err(_) => Ending::Failed,
     };
     ctx.metrics.pass(controller, ending, started.elapsed());
+    if !is_still_there(&cluster, &ctx) {
+        // It was deleted during the pass, which may have remembered it again.
+        ctx.forget(&name);
+    }
     match &ended {
         Ok(_) => ctx.backoff(controller).reset(&name),
         Err(error) => {
@@ -94,6 +98,11 @@ async fn pass<N: Nodes>(
         }
     }
     ended
+}
+
+fn is_still_there<N: Nodes>(cluster: &Guarded, ctx: &Context<N>) -> bool {
+    let present = ctx.stores.clusters.get(&ClusterRef::of(cluster.meta()).object_ref());
+    present.is_some_and(|present| present.meta().uid == cluster.meta().uid)
 }
 
 async fn reconcile<N: Nodes>(controller: Loop, cluster: &Guarded, ctx: &Context<N>) -> Result<Action, Error> {

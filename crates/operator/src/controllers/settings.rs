@@ -33,11 +33,15 @@ pub async fn reconcile<N: Nodes>(cluster: &RedisCluster, ctx: &Context<N>) -> Re
     let inputs = passwords::ensure(cluster, inputs, ctx).await?;
     let desired = Desired::from_spec(cluster, &inputs);
     let members = members(&desired, observe::own_set(&desired, ctx).as_ref(), ctx);
+    if desired.paused {
+        // Even a look at users tries their rules on the nodes: what was reported last stands.
+        report(cluster, &desired, ctx).await?;
+        return Ok(Action::requeue(RESYNC));
+    }
     let settled = settle_nodes(&desired, &members, ctx).await;
     let filed = bring_file_up(&desired, &settled, ctx).await;
     let settings = settings_report(&desired, &settled, filed.as_ref());
-    let secrets =
-        if desired.paused { Ok(()) } else { user_secrets::write(cluster, &desired, &settings, ctx).await };
+    let secrets = user_secrets::write(cluster, &desired, &settings, ctx).await;
     log(cluster, &settled, filed.as_ref());
     ctx.memory.of(cluster.meta()).settings(settings);
     report(cluster, &desired, ctx).await?;

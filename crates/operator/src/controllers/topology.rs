@@ -15,7 +15,7 @@ use crate::memory::TopologyPass;
 use crate::nodes::Nodes;
 use crate::reconcile::base_objects::bring_up;
 use crate::reconcile::dereference::dereference;
-use crate::reconcile::execute::{Executed, execute};
+use crate::reconcile::execute::{Executed, execute, execute_each};
 use crate::reconcile::observe::observe;
 use crate::reconcile::report::report;
 use crate::reconcile::{Error, passwords};
@@ -25,34 +25,19 @@ pub async fn reconcile<N: Nodes>(cluster: &RedisCluster, ctx: &Context<N>) -> Re
     let inputs = dereference(cluster, ctx).await?;
     let inputs = passwords::ensure(cluster, inputs, ctx).await?;
     let desired = Desired::from_spec(cluster, &inputs);
-    let brought_up = if desired.paused { Ok(()) } else { bring_up(cluster, &desired, ctx).await };
+    let brought_up = bring_up(cluster, &desired, ctx).await;
     let observed = observe(&desired, ctx).await?;
     let plan = next_step(&desired, &observed, Timestamp::now());
+    let kept_up = execute_each(&desired, &plan.upkeep, ctx).await;
     let planned = execute(&desired, &plan.operations, ctx).await;
-    let executed = also(planned, brought_up);
+    // What the plan has to tell comes first.
+    let executed = planned.worse(brought_up).worse(kept_up);
     log(cluster, &plan, &executed);
     let next = next(&plan, &executed);
     ctx.memory.of(cluster.meta()).topology(TopologyPass { observed, plan, outcome: executed.outcome() });
     report(cluster, &desired, ctx).await?;
     executed.result()?;
     Ok(next)
-}
-
-/// An object that could not be made is a failure of the pass, unless the plan has a worse one to tell.
-fn also(planned: Executed, brought_up: Result<(), crate::objects::Error>) -> Executed {
-    match (planned, brought_up) {
-        (planned @ (Executed::Done | Executed::NotYet(_)), Err(error)) => {
-            if matches!(error, crate::objects::Error::Replaced { .. }) {
-                return planned.worse(Executed::NotYet(SOON));
-            }
-            Executed::Failed {
-                operation: "keep the objects of the cluster".to_owned(),
-                error: error.to_string(),
-                reason: error.reason(),
-            }
-        }
-        (planned, _) => planned,
-    }
 }
 
 fn next(plan: &Plan, executed: &Executed) -> Action {
@@ -74,11 +59,11 @@ fn only_kubernetes(plan: &Plan) -> bool {
 
 /// One line per pass that did something.
 fn log(cluster: &RedisCluster, plan: &Plan, executed: &Executed) {
-    if plan.operations.is_empty() {
+    let operations = plan.operations.len() + plan.upkeep.len();
+    if operations == 0 {
         return;
     }
     let cluster = ClusterRef::of(cluster.meta());
-    let operations = plan.operations.len();
     info!(%cluster, step = plan.step, operations, outcome = ?executed.outcome(), "{}", plan.message);
 }
 
@@ -88,7 +73,8 @@ mod tests {
     use std::time::Duration;
 
     fn plan(operations: Vec<Operation>, requeue: Requeue) -> Plan {
-        Plan { step: "a_step", message: String::new(), operations, requeue, blocked: false }
+        let (step, message) = ("a_step", String::new());
+        Plan { step, message, operations, upkeep: Vec::new(), requeue, blocked: false }
     }
 
     #[test]

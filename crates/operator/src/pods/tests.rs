@@ -102,6 +102,18 @@ fn trouble_is_told_in_the_words_of_kubernetes() {
 }
 
 #[test]
+fn a_line_that_the_server_refuses_is_found_in_its_last_words() {
+    let words = "\n*** FATAL CONFIG FILE ERROR (Redis 7.0.15) ***\nReading the configuration file, at line 2\n\
+                 >>> 'hz often'\nargument couldn't be parsed into an integer\n";
+    let mut pod = pod("demo-4", &waiting("CrashLoopBackOff", ""));
+    let status = &mut pod.status.as_mut().unwrap().container_statuses.as_mut().unwrap()[0];
+    status.last_state.as_mut().unwrap().terminated.as_mut().unwrap().message = Some(words.to_owned());
+    let why = "argument couldn't be parsed into an integer".to_owned();
+    let refused = PodTrouble::ConfigRefused { line: "hz often".to_owned(), why };
+    assert_eq!(member(&pod, None).trouble, Some(refused));
+}
+
+#[test]
 fn ordinary_steps_of_a_start_are_no_trouble() {
     for reason in ["ContainerCreating", "PodInitializing"] {
         assert_eq!(member(&pod("demo-4", &waiting(reason, "")), None).trouble, None, "{reason}");

@@ -5,6 +5,7 @@ use keyslot_planner::{Desired, Manifest, base_manifests};
 use kube::Resource;
 use serde_json::Value;
 
+use super::execute::Executed;
 use crate::cluster::ClusterRef;
 use crate::context::Context;
 use crate::difference::{differs, stamped};
@@ -16,16 +17,19 @@ use keyslot_api::v1alpha1::RedisCluster;
 use keyslot_planner::ids::Uid;
 use kube::api::ObjectMeta;
 
-/// Brings all of them up, each on its own: one that fails keeps no other. The first failure is the answer.
-pub async fn bring_up<N: Nodes>(
-    cluster: &RedisCluster,
-    desired: &Desired,
-    ctx: &Context<N>,
-) -> Result<(), objects::Error> {
+/// Brings all of them up, each on its own: one that fails keeps no other. The worst answer counts.
+pub async fn bring_up<N: Nodes>(cluster: &RedisCluster, desired: &Desired, ctx: &Context<N>) -> Executed {
+    if desired.paused {
+        return Executed::Paused;
+    }
     // Users' Secrets are promises of a login that works: they follow the users.
     let manifests = base_manifests(desired).into_iter().filter(|m| !matches!(m, Manifest::Secret(_)));
-    let done = join_all(manifests.map(|manifest| keep(cluster, desired, manifest, ctx))).await;
-    done.into_iter().collect()
+    let kept = manifests.map(|manifest| async move {
+        let object = objects::key(&manifest);
+        let kept = keep(cluster, desired, manifest, ctx).await;
+        kept.err().map_or(Executed::Done, |error| Executed::refused(format!("keep {object}"), &error))
+    });
+    join_all(kept).await.into_iter().fold(Executed::Done, Executed::worse)
 }
 
 /// Makes one object, or brings it back to what it should be. Nothing is sent when it is.

@@ -12,8 +12,14 @@ use tracing::debug;
 use super::Error;
 use crate::context::{Context, credentials};
 use crate::nodes::Nodes;
+use crate::objects;
 
 mod kube_operation;
+
+/// How soon to look again after finding that the watch's copy is old.
+const WATCH_LAG: Duration = Duration::from_millis(100);
+/// How soon to look again while an object of an earlier resource is going.
+const DELETION: Duration = Duration::from_secs(2);
 
 /// How the operations went.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,6 +44,19 @@ pub enum Executed {
 }
 
 impl Executed {
+    /// What the answer to an operation on a Kubernetes object means.
+    pub fn refused(operation: String, error: &objects::Error) -> Self {
+        match error {
+            // The end of a leftover is an event, so this is only for a missed one.
+            objects::Error::Leftover { .. } => Self::NotYet(DELETION),
+            // The next pass knows of the stranger, and says so.
+            objects::Error::Replaced { .. } | objects::Error::Foreign { .. } => Self::NotYet(WATCH_LAG),
+            objects::Error::Api { .. } => {
+                Self::Failed { operation, error: error.to_string(), reason: error.reason() }
+            }
+        }
+    }
+
     /// For the status.
     pub fn outcome(&self) -> Outcome {
         match self {
@@ -92,6 +111,16 @@ pub async fn execute<N: Nodes>(desired: &Desired, operations: &[Operation], ctx:
         }
     }
     executed
+}
+
+/// Carries out operations that do not depend on each other; the worst answer counts.
+pub async fn execute_each<N: Nodes>(
+    desired: &Desired,
+    operations: &[KubeOperation],
+    ctx: &Context<N>,
+) -> Executed {
+    let each = operations.iter().map(|operation| execute_one(desired, operation.clone(), ctx));
+    join_all(each).await.into_iter().fold(Executed::Done, Executed::worse)
 }
 
 /// Carries out one Kubernetes operation.

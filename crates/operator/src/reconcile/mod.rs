@@ -7,6 +7,7 @@ pub mod observe;
 pub mod passwords;
 pub mod report;
 pub mod settle_nodes;
+pub mod system_secret;
 pub mod user_secrets;
 
 use crate::objects;

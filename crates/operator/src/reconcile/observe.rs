@@ -10,7 +10,7 @@ use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use keyslot_api::v1alpha1::AclStorage;
 use keyslot_planner::Desired;
 use keyslot_planner::ids::{PodName, Uid};
-use keyslot_planner::manifests::names;
+use keyslot_planner::manifests::{names, retention_of};
 use keyslot_planner::observed::{FilesSeen, Member, Observed, StatefulSetSeen, Unreachable};
 use kube::api::{Api, ListParams, ObjectMeta};
 use kube::{Resource, ResourceExt};
@@ -118,6 +118,7 @@ fn seen_set(set: &StatefulSet, desired: &Desired) -> Option<StatefulSetSeen> {
         replicas: set.spec.as_ref().and_then(|s| s.replicas).and_then(|r| u32::try_from(r).ok()).unwrap_or(1),
         update_revision: status.and_then(|s| s.update_revision.clone()).filter(|_| is_current),
         in_force: dereference::spec_in_force(set),
+        retention: retention_of(set),
         terminating: of_earlier_resource || set.metadata.deletion_timestamp.is_some(),
     })
 }

@@ -5,15 +5,16 @@ use k8s_openapi::api::core::v1::Secret;
 use keyslot_api::v1alpha1::RedisCluster;
 use keyslot_planner::desired::{PasswordName, SystemMemory, is_system_secret_lost, missing_passwords};
 use keyslot_planner::ids::Uid;
-use keyslot_planner::manifests::{names, system_secret};
+use keyslot_planner::manifests::{self, names};
 use keyslot_planner::{Inputs, Manifest};
 use kube::api::{Api, Patch};
 use kube::{Resource, ResourceExt};
 use rand::distr::{Alphanumeric, SampleString};
 use secrecy::SecretString;
 use serde_json::json;
+use tracing::warn;
 
-use super::Error;
+use super::{Error, system_secret};
 use crate::cluster::ClusterRef;
 use crate::context::Context;
 use crate::nodes::Nodes;
@@ -27,22 +28,25 @@ const LENGTH: usize = 32;
 /// The other loop or an earlier pass may be faster; more than that is trouble.
 const ATTEMPTS: usize = 3;
 
-/// The inputs with every password that is needed. When somebody else has the Secret's name the passwords stay away,
-/// and the inputs say so.
+/// The inputs with every password that is needed, and with the marker as it is now: a cluster that an old copy calls
+/// unformed would be formed again. When somebody else has the Secret's name the passwords stay away, and the inputs say
+/// so. When only a user's password can't be stored, that user alone has to wait.
 pub async fn ensure<N: Nodes>(
     cluster: &RedisCluster,
     mut inputs: Inputs,
     ctx: &Context<N>,
 ) -> Result<Inputs, Error> {
     let key = ClusterRef::of(cluster.meta());
+    let uid = Uid::new(cluster.uid().unwrap_or_default());
+    let owner = Owner { namespace: &key.namespace, name: &key.name, uid: &uid };
     let mut seen =
         named(&ctx.stores.secrets, &key, &names::system(&key.name)).map(|secret| (*secret).clone());
-    if is_system_secret_lost(&inputs) {
-        // The watch's copy may be old. If it is not, new passwords would let nobody in.
-        seen = live(cluster, ctx).await.map_err(Error::Passwords)?;
-        match &seen {
-            Some(there) => inputs.system = there.data.as_ref().map(SystemMemory::parse).unwrap_or_default(),
-            None => return Ok(inputs),
+    if !inputs.system.formed || is_system_secret_lost(&inputs) {
+        seen = system_secret::live(owner, &ctx.client).await.map_err(Error::Passwords)?;
+        inputs.system = seen.as_ref().map(memory).unwrap_or_default();
+        if is_system_secret_lost(&inputs) {
+            // New passwords would let nobody in.
+            return Ok(inputs);
         }
     }
     for _ in 0..ATTEMPTS {
@@ -57,19 +61,23 @@ pub async fn ensure<N: Nodes>(
         for name in missing {
             keep(&mut memory, name, generate());
         }
-        match store(cluster, &memory, seen.as_ref(), ctx).await {
+        match store(cluster, &memory, (owner, seen.as_ref()), ctx).await {
             Ok(Stored::Yes) => {
                 inputs.system = memory;
                 return Ok(inputs);
             }
             // Somebody was faster, or the watch's copy is old: what is there counts.
             Ok(Stored::NotOnThis(there)) => {
-                inputs.system = there.data.as_ref().map(SystemMemory::parse).unwrap_or_default();
+                inputs.system = self::memory(&there);
                 seen = Some(*there);
             }
             Err(objects::Error::Foreign { object }) => {
                 ctx.memory.of(cluster.meta()).found_foreign(object.clone());
                 inputs.foreign_objects.insert(object);
+                return Ok(inputs);
+            }
+            Err(error) if inputs.system.is_complete() => {
+                warn!(cluster = %key, %error, "passwords of users can't be stored");
                 return Ok(inputs);
             }
             Err(error) => return Err(Error::Passwords(error)),
@@ -79,14 +87,8 @@ pub async fn ensure<N: Nodes>(
     Err(Error::Passwords(objects::Error::Replaced { object }))
 }
 
-/// The Secret as the API server has it, if it is this resource's own.
-async fn live<N: Nodes>(cluster: &RedisCluster, ctx: &Context<N>) -> Result<Option<Secret>, objects::Error> {
-    let name = names::system(&cluster.name_any());
-    let api = Api::<Secret>::namespaced(ctx.client.clone(), &cluster.namespace().unwrap_or_default());
-    let uid = Uid::new(cluster.uid().unwrap_or_default());
-    let found = api.get_opt(&name).await;
-    let found = found.map_err(|source| objects::Error::Api { object: format!("Secret/{name}"), source })?;
-    Ok(found.filter(|secret| ownership(&secret.metadata, &uid, &cluster.name_any()) == Ownership::Own))
+fn memory(secret: &Secret) -> SystemMemory {
+    secret.data.as_ref().map(SystemMemory::parse).unwrap_or_default()
 }
 
 fn generate() -> SecretString {
@@ -112,17 +114,13 @@ enum Stored {
 async fn store<N: Nodes>(
     cluster: &RedisCluster,
     memory: &SystemMemory,
-    seen: Option<&Secret>,
+    (owner, seen): (Owner<'_>, Option<&Secret>),
     ctx: &Context<N>,
 ) -> Result<Stored, objects::Error> {
-    let manifest = system_secret(cluster, memory);
+    let manifest = manifests::system_secret(cluster, memory);
     let key = objects::key(&manifest);
-    let namespace = cluster.namespace().unwrap_or_default();
-    let api = Api::<Secret>::namespaced(ctx.client.clone(), &namespace);
+    let api = Api::<Secret>::namespaced(ctx.client.clone(), owner.namespace);
     let name = manifest.name();
-    let uid = Uid::new(cluster.uid().unwrap_or_default());
-    let owner =
-        Owner { namespace: &namespace, name: cluster.meta().name.as_deref().unwrap_or_default(), uid: &uid };
     let failed = |source| objects::Error::Api { object: key.clone(), source };
     match seen {
         None => match objects::create(&ctx.client, owner, &manifest).await? {

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use keyslot_api::conditions::{ConditionType, Reason};
 use keyslot_api::labels::FIELD_MANAGER;
-use keyslot_api::v1alpha1::RedisCluster;
+use keyslot_api::v1alpha1::{RedisCluster, RedisClusterStatus};
 use keyslot_planner::Desired;
 use keyslot_planner::observed::Observed;
 use keyslot_planner::slots::SlotSet;
@@ -12,8 +12,7 @@ use kube::Resource;
 use kube::api::{Api, ObjectMeta, Patch, PatchParams};
 use kube::core::error_boundary::InvalidObject;
 use kube::runtime::events::{Event, EventType, Recorder};
-use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use tracing::warn;
 
 use super::Error;
@@ -68,7 +67,7 @@ fn counted(observed: &Observed) -> (usize, usize) {
 /// Server-side apply of the whole status. The uid keeps it from a re-created namesake.
 async fn write<N: Nodes>(
     metadata: &ObjectMeta,
-    status: &impl Serialize,
+    status: &RedisClusterStatus,
     ctx: &Context<N>,
 ) -> Result<(), Error> {
     let key = ClusterRef::of(metadata);
@@ -78,10 +77,18 @@ async fn write<N: Nodes>(
         "metadata": { "name": key.name, "uid": metadata.uid },
         "status": status,
     });
+    patch_status(&key, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(patch), ctx).await
+}
+
+async fn patch_status<N: Nodes>(
+    key: &ClusterRef,
+    parameters: &PatchParams,
+    patch: &Patch<Value>,
+    ctx: &Context<N>,
+) -> Result<(), Error> {
     // Guarded, since what comes back may be unreadable.
     let api = Api::<Guarded>::namespaced(ctx.client.clone(), &key.namespace);
-    match api.patch_status(&key.name, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(&patch)).await
-    {
+    match api.patch_status(&key.name, parameters, patch).await {
         Ok(_) => Ok(()),
         // The resource is gone: there is nobody to tell.
         Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => Ok(()),
@@ -127,16 +134,19 @@ pub async fn report_undecodable<N: Nodes>(invalid: &InvalidObject, ctx: &Context
     }
     warn!(cluster = %key, error = invalid.error, "the resource can't be read");
     ctx.metrics.cluster(&key, false, 0, 0);
-    let condition = json!({
+    let message = format!("this version of the operator can't read the resource: {}", invalid.error);
+    let ready = json!({
         "type": ConditionType::Ready.as_str(),
         "status": "False",
         "reason": Reason::SpecUndecodable.as_str(),
-        "message": shortened(format!("this version of the operator can't read the resource: {}", invalid.error)),
+        "message": shortened(message),
         "observedGeneration": metadata.generation,
         "lastTransitionTime": Timestamp::now().to_string(),
     });
-    let status = json!({ "observedGeneration": metadata.generation, "conditions": [condition] });
-    write(metadata, &status, ctx).await?;
+    // A merge: who serves what was true when the resource could still be read. No other condition can be judged.
+    let status = json!({ "observedGeneration": metadata.generation, "conditions": [ready] });
+    let patch = json!({ "metadata": { "uid": metadata.uid }, "status": status });
+    patch_status(&key, &objects::merge(), &Patch::Merge(patch), ctx).await?;
     reported.told_undecodable(metadata.generation);
     Ok(())
 }

@@ -64,11 +64,15 @@ async fn settle<N: Nodes>(
     look: &SettingsLook,
     ctx: &Context<N>,
 ) -> SettledNode {
+    if !ctx.leadership.is_held() {
+        // A look tries rules on the node, which is an act.
+        let unread = Err(Unreachable::Other("this process does not lead any more".to_owned()));
+        return SettledNode { settings: unread, executed: Executed::NotLeader, changed: false };
+    }
     let settings = ctx.nodes.observe_settings(ip, credentials, look, NODE_LIMIT).await;
     let mut node = SettledNode { settings, executed: Executed::Done, changed: false };
     let Ok(seen) = &node.settings else { return node };
-    let commands =
-        if desired.paused { Vec::new() } else { settings_for(desired, seen, desired.system.formed) };
+    let commands = settings_for(desired, seen, desired.system.formed);
     if commands.is_empty() {
         return node;
     }

@@ -30,6 +30,7 @@ impl Desired {
             cluster_domain: inputs.cluster_domain.clone(),
             paused: cluster.spec.paused,
             pending: settings::differences(&in_force, &wanted),
+            retention: cluster.spec.storage.as_ref().map(|s| s.retention_policy).unwrap_or_default(),
             node_timeout: config::node_timeout(&in_force).unwrap_or(config::DEFAULT_NODE_TIMEOUT),
             maxmemory: config::maxmemory(&in_force),
             system_users: system_users(&inputs.system),
@@ -59,17 +60,16 @@ impl Desired {
 /// resource takes effect at once; only volumes stay as they were claimed.
 fn in_force(wanted: &RedisClusterSpec, inputs: &Inputs) -> RedisClusterSpec {
     match &inputs.in_force {
-        Some(carried) if inputs.system.formed || is_system_secret_lost(inputs) => {
-            settings::without_users(carried)
-        }
+        Some(carried) if inputs.system.formed || is_system_secret_lost(inputs) => settings::of_pods(carried),
         Some(carried) => RedisClusterSpec { storage: carried.storage.clone(), ..wanted.clone() },
         None => wanted.clone(),
     }
 }
 
-/// Pods are made after the Secret, so where there are pods and no password, it was there.
+/// Pods are made after the Secret, so where there are pods and a password is missing, it was there. The nodes know it
+/// still: another one would keep the operator, or a replica, from logging in.
 pub fn is_system_secret_lost(inputs: &Inputs) -> bool {
-    inputs.in_force.is_some() && inputs.system.operator_password.is_none()
+    inputs.in_force.is_some() && !inputs.system.is_complete()
 }
 
 fn system_secret_lost(name: &str) -> Problem {
@@ -78,8 +78,8 @@ fn system_secret_lost(name: &str) -> Problem {
         reason: Reason::SystemSecretLost,
         field: format!("Secret/{secret}"),
         message: format!(
-            "Secret {secret} is gone, and the nodes let nobody in without its passwords: put it back from a backup; \
-             without one, delete the resource keeping its volumes and create it again"
+            "Secret {secret}, or a password in it, is gone, and the nodes let nobody in without: put it back from a \
+             backup; without one, delete the resource keeping its volumes and create it again"
         ),
     }
 }

@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use keyslot_api::conditions::Reason;
-use keyslot_api::v1alpha1::RedisClusterSpec;
+use keyslot_api::v1alpha1::{RedisClusterSpec, RetentionPolicy};
 use secrecy::SecretString;
 
 use crate::acl::UserRules;
@@ -106,6 +106,8 @@ pub struct Desired {
     pub wanted: RedisClusterSpec,
     /// Fields in which the two differ, e.g. `spec.image`: accepted, not carried out.
     pub pending: Vec<String>,
+    /// `spec.storage.retentionPolicy`, in force at once: who asks for volumes to be kept may delete the resource next.
+    pub retention: RetentionPolicy,
     /// `clusterNodeTimeout` in force.
     pub node_timeout: Duration,
     /// `maxmemory` in bytes that goes with what is in force, when the operator computes it.

@@ -3,15 +3,17 @@
 use std::collections::BTreeSet;
 
 use keyslot_api::conditions::Reason;
-use keyslot_api::v1alpha1::RedisClusterSpec;
+use keyslot_api::v1alpha1::{RedisClusterSpec, RetentionPolicy, Storage};
 use serde_json::{Map, Value};
 
 use super::{Problem, quantity};
 use crate::config;
 
-/// The spec without what is not part of pods and settings: users, and whether the operator may work.
-pub(super) fn without_users(spec: &RedisClusterSpec) -> RedisClusterSpec {
-    RedisClusterSpec { users: Vec::new(), paused: false, ..spec.clone() }
+/// The spec without what is not part of pods and settings: users, whether the operator may work, and what becomes of
+/// volumes that are no longer used.
+pub(super) fn of_pods(spec: &RedisClusterSpec) -> RedisClusterSpec {
+    let storage = spec.storage.clone().map(|s| Storage { retention_policy: RetentionPolicy::default(), ..s });
+    RedisClusterSpec { users: Vec::new(), paused: false, storage, ..spec.clone() }
 }
 
 /// What can be used of the spec: a field that can't be keeps what is in force (or, before the first pod, its default),
@@ -20,7 +22,7 @@ pub(super) fn usable(
     spec: &RedisClusterSpec,
     in_force: Option<&RedisClusterSpec>,
 ) -> (RedisClusterSpec, Vec<Problem>) {
-    let mut wanted = without_users(spec);
+    let mut wanted = of_pods(spec);
     let mut problems = Vec::new();
     usable_config(&mut wanted, in_force, &mut problems);
     if config::node_timeout(&wanted).is_none() {
@@ -85,8 +87,7 @@ pub(super) fn differences(in_force: &RedisClusterSpec, wanted: &RedisClusterSpec
 }
 
 /// Objects whose parts are worth a name of their own; of the others (placement), the field is enough.
-const BY_PARTS: [&str; 5] =
-    ["spec", "spec.config", "spec.resources", "spec.storage", "spec.storage.retentionPolicy"];
+const BY_PARTS: [&str; 4] = ["spec", "spec.config", "spec.resources", "spec.storage"];
 
 fn compare(field: &str, before: Option<&Value>, after: Option<&Value>, fields: &mut Vec<String>) {
     if before == after {

@@ -1,4 +1,4 @@
-use keyslot_api::v1alpha1::RedisCluster;
+use keyslot_api::v1alpha1::{RedisCluster, Retention};
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 
@@ -49,6 +49,15 @@ fn inputs() -> Inputs {
         .into(),
         cluster_domain: "cluster.local".to_owned(),
         ..Inputs::default()
+    }
+}
+
+fn own_passwords() -> SystemMemory {
+    SystemMemory {
+        operator_password: Some("o".into()),
+        replication_password: Some("r".into()),
+        probe_password: Some("p".into()),
+        ..SystemMemory::default()
     }
 }
 
@@ -333,7 +342,7 @@ fn changes() -> (Value, Vec<(Value, &'static [&'static str])>) {
 #[test]
 fn what_is_not_in_force_is_pending_by_name() {
     let (before, changes) = changes();
-    let in_force = settings::without_users(&cluster(before.clone()).spec);
+    let in_force = settings::of_pods(&cluster(before.clone()).spec);
     for (change, expected) in changes {
         let mut spec = before.clone();
         spec.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
@@ -357,8 +366,7 @@ fn before_the_first_pod_everything_is_in_force_at_once() {
 #[test]
 fn until_the_cluster_has_formed_a_correction_is_in_force_at_once_but_for_volumes() {
     let carried = cluster(json!({"image": "redis:nonsense", "storage": {"size": "1Gi"}})).spec;
-    let system = SystemMemory { operator_password: Some("made".into()), ..SystemMemory::default() };
-    let inputs = Inputs { in_force: Some(carried.clone()), system, ..inputs() };
+    let inputs = Inputs { in_force: Some(carried.clone()), system: own_passwords(), ..inputs() };
     let desired = Desired::from_spec(&cluster(json!({"storage": {"size": "2Gi"}})), &inputs);
     assert_eq!(desired.in_force.image, "redis:8.0");
     assert_eq!(desired.in_force.storage, carried.storage);
@@ -451,8 +459,27 @@ fn a_lost_system_secret_is_a_problem_and_keeps_what_is_in_force() {
     let desired = Desired::from_spec(&wanted, &inputs);
     assert_eq!(desired.problems[0].reason, Reason::SystemSecretLost);
     assert_eq!(desired.in_force.image, "redis:8.0");
+    let mut system = own_passwords();
+    let lost =
+        |system: &SystemMemory| is_system_secret_lost(&Inputs { system: system.clone(), ..inputs.clone() });
+    assert!(!lost(&system));
+    system.replication_password = None;
+    assert!(lost(&system), "a new one would keep replicas from their primaries");
     let first = Desired::from_spec(&wanted, &Inputs::default());
     assert!(first.problems.is_empty(), "before the first pod there is nothing to lose");
+}
+
+#[test]
+fn what_becomes_of_volumes_never_waits() {
+    let spec = |on_delete: &str| {
+        let storage = json!({"size": "1Gi", "retentionPolicy": {"onDelete": on_delete}});
+        cluster(json!({"image": "redis:8.0", "storage": storage}))
+    };
+    let mut inputs = Inputs { in_force: Some(spec("Delete").spec), ..inputs() };
+    inputs.system.formed = true;
+    let desired = Desired::from_spec(&spec("Retain"), &inputs);
+    assert_eq!(desired.pending, Vec::<String>::new());
+    assert_eq!(desired.retention.on_delete, Retention::Retain);
 }
 
 #[test]

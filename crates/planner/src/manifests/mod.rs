@@ -29,7 +29,7 @@ pub use budget::budget;
 pub use config_map::config_files;
 pub use connection::connection;
 pub use services::{client_service, headless_service};
-pub use stateful_set::stateful_set;
+pub use stateful_set::{retention, retention_of, stateful_set};
 pub use system_secret::{FORMED, system_secret};
 pub use user_secret::user_secrets;
 

@@ -144,6 +144,8 @@ fn container(desired: &Desired) -> Container {
             ..SecurityContext::default()
         }),
         volume_mounts: Some(mounts()),
+        // The last words of a server that does not start get into the pod's status, and from there to people.
+        termination_message_policy: Some("FallbackToLogsOnError".to_owned()),
         ..Container::default()
     }
 }

@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::{
     PersistentVolumeClaim, PersistentVolumeClaimSpec, VolumeResourceRequirements,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use keyslot_api::v1alpha1::{Retention, Storage};
+use keyslot_api::v1alpha1::{Retention, RetentionPolicy, Storage};
 
 use super::Manifest;
 use super::meta::Owner;
@@ -36,7 +36,7 @@ pub fn stateful_set(desired: &Desired, replicas: u32) -> Manifest {
             }),
             template: pod_template(desired),
             volume_claim_templates: storage.map(|storage| vec![claim(owner, storage)]),
-            persistent_volume_claim_retention_policy: storage.map(retention),
+            persistent_volume_claim_retention_policy: storage.map(|_| retention(desired.retention)),
             ..StatefulSetSpec::default()
         }),
         ..StatefulSet::default()
@@ -62,13 +62,25 @@ fn claim(owner: Owner<'_>, storage: &Storage) -> PersistentVolumeClaim {
     }
 }
 
-fn retention(storage: &Storage) -> StatefulSetPersistentVolumeClaimRetentionPolicy {
+/// What a StatefulSet says of volumes that are no longer used. `None` without volumes, and where Kubernetes is too old
+/// to know the field (before 1.27).
+pub fn retention_of(set: &StatefulSet) -> Option<RetentionPolicy> {
+    let policy = set.spec.as_ref()?.persistent_volume_claim_retention_policy.as_ref()?;
+    let read = |word: &Option<String>| match word.as_deref() {
+        Some("Delete") => Retention::Delete,
+        _ => Retention::Retain,
+    };
+    Some(RetentionPolicy { on_delete: read(&policy.when_deleted), on_scale_in: read(&policy.when_scaled) })
+}
+
+/// The policy in the words of a StatefulSet.
+pub fn retention(policy: RetentionPolicy) -> StatefulSetPersistentVolumeClaimRetentionPolicy {
     let word = |retention| match retention {
         Retention::Retain => Some("Retain".to_owned()),
         Retention::Delete => Some("Delete".to_owned()),
     };
     StatefulSetPersistentVolumeClaimRetentionPolicy {
-        when_deleted: word(storage.retention_policy.on_delete),
-        when_scaled: word(storage.retention_policy.on_scale_in),
+        when_deleted: word(policy.on_delete),
+        when_scaled: word(policy.on_scale_in),
     }
 }

@@ -51,6 +51,13 @@ impl SystemMemory {
         }
     }
 
+    /// All passwords of the system's users are there.
+    pub const fn is_complete(&self) -> bool {
+        self.operator_password.is_some()
+            && self.replication_password.is_some()
+            && self.probe_password.is_some()
+    }
+
     /// The Secret's data.
     fn to_data(&self) -> BTreeMap<String, ByteString> {
         let system = [

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use super::RedisNode;
 use crate::ids::{HostName, ShardNumber, Uid, ZoneName};
+use crate::words::counted;
 
 /// A pod, and what its Redis node said.
 #[derive(Clone, Debug, PartialEq)]
@@ -73,6 +74,13 @@ pub enum PodTrouble {
         /// Number of restarts.
         restarts: u32,
     },
+    /// The server ends again and again because it refuses a line of its configuration.
+    ConfigRefused {
+        /// The directive with its value, as the server shows it.
+        line: String,
+        /// Why, in the server's words.
+        why: String,
+    },
     /// The container was not made (a missing mount, a bad security context): the kubelet's message.
     CannotStart(String),
 }
@@ -82,7 +90,12 @@ impl fmt::Display for PodTrouble {
         match self {
             Self::Unschedulable(words) => write!(f, "no host can take the pod: {words}"),
             Self::ImagePull(words) => write!(f, "its image can't be had: {words}"),
-            Self::CrashLoop { last, restarts } => write!(f, "its container ended {restarts} times: {last}"),
+            Self::CrashLoop { last, restarts } => {
+                write!(f, "its container ended {}: {last}", counted(*restarts as usize, "time"))
+            }
+            Self::ConfigRefused { line, why } => {
+                write!(f, "its server refuses to start with the setting {line}: {why}")
+            }
             Self::CannotStart(words) => write!(f, "its container can't be started: {words}"),
         }
     }

@@ -12,6 +12,7 @@ use crate::command::RedisCommand;
 use crate::ids::PodName;
 use crate::slots::SlotSet;
 use crate::topology::{Place, choose_primaries, place_shards};
+use crate::words::counted;
 
 use super::view::Seen;
 use super::{Operation, Verdict, View, wait};
@@ -52,7 +53,7 @@ pub(super) fn step(view: &View<'_>) -> Verdict {
         return wait("no node can be given slots yet");
     }
     Verdict::Act {
-        message: format!("giving slots {missing} to {} primaries", chosen.len().max(1)),
+        message: format!("giving slots {missing} to {}", counted(chosen.len().max(1), "primary")),
         operations,
     }
 }

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use crate::command::RedisCommand;
 use crate::ids::PodName;
 use crate::topology::{Place, ShardNeed, place_replicas};
+use crate::words::counted;
 
 use super::view::Seen;
 use super::{Verdict, View, wait, wait_for_gossip};
@@ -22,7 +23,8 @@ pub(super) fn step(view: &View<'_>) -> Verdict {
     }
     if !view.all_read() {
         return wait(format!(
-            "{lacking} replicas are missing; a pod that does not answer may be one of them"
+            "{} missing; a pod that does not answer may be one of them",
+            counted(lacking, "replica")
         ));
     }
     let places: BTreeMap<PodName, Place> = spares.iter().map(|s| (s.pod.clone(), s.place())).collect();
@@ -41,11 +43,12 @@ pub(super) fn step(view: &View<'_>) -> Verdict {
     match (operations.is_empty(), strangers) {
         (true, 0) => Verdict::Nothing,
         (true, _) => {
-            wait_for_gossip(view, format!("{strangers} nodes have not heard of their primaries yet"))
+            wait_for_gossip(view, format!("{} yet to hear of a primary", counted(strangers, "node")))
         }
-        (false, _) => {
-            Verdict::Act { message: format!("attaching {} replicas", operations.len()), operations }
-        }
+        (false, _) => Verdict::Act {
+            message: format!("attaching {}", counted(operations.len(), "replica")),
+            operations,
+        },
     }
 }
 

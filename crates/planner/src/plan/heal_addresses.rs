@@ -6,6 +6,7 @@
 
 use crate::command::RedisCommand;
 use crate::observed::Role;
+use crate::words::counted;
 
 use super::view::Seen;
 use super::{Operation, Verdict, View};
@@ -16,7 +17,8 @@ pub(super) fn step(view: &View<'_>) -> Verdict {
     if operations.is_empty() {
         return Verdict::Nothing;
     }
-    let message = format!("{} replicas follow their primaries to new addresses", operations.len());
+    let message =
+        format!("pointing {} to the new address of its primary", counted(operations.len(), "replica"));
     Verdict::Act { message, operations }
 }
 

@@ -4,6 +4,7 @@
 //! Never: takes labels from a pod whose node did not answer.
 
 use crate::observed::{MemberLabels, Role, RoleLabel};
+use crate::words::counted;
 
 use super::view::Seen;
 use super::{KubeOperation, Operation, Verdict, View, shard_numbers};
@@ -32,5 +33,8 @@ pub(super) fn step(view: &View<'_>) -> Verdict {
     if operations.is_empty() {
         return Verdict::Nothing;
     }
-    Verdict::Act { message: format!("labelling {} pods with shard and role", operations.len()), operations }
+    Verdict::Act {
+        message: format!("labelling {} with shard and role", counted(operations.len(), "pod")),
+        operations,
+    }
 }

@@ -13,6 +13,7 @@ use crate::command::{BUS_PORT, REDIS_PORT, RedisCommand};
 use crate::ids::NodeId;
 use crate::observed::Peer;
 use crate::slots::SlotSet;
+use crate::words::counted;
 
 use super::assign_slots::hasten;
 use super::view::Seen;
@@ -50,12 +51,12 @@ pub(super) fn step(view: &View<'_>) -> Verdict {
     }
     if operations.is_empty() && shaking_hands > 0 {
         // A handshake may end in nothing, and then it is due again.
-        return wait_for_gossip(view, format!("{shaking_hands} pairs of nodes are shaking hands"));
+        return wait_for_gossip(view, format!("{} of nodes shaking hands", counted(shaking_hands, "pair")));
     }
     if operations.is_empty() {
         return Verdict::Nothing;
     }
-    let message = format!("{} nodes meet each other", nodes.len());
+    let message = format!("making {} known to each other", counted(nodes.len(), "node"));
     if view.is_forming_without_data() {
         operations.splice(0..0, hasten(view));
     }

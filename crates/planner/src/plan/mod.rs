@@ -10,11 +10,13 @@ mod heal_addresses;
 mod label_pods;
 mod meet_nodes;
 mod replace_unformed_pods;
+mod upkeep;
 mod view;
 
 use std::time::Duration;
 
 use jiff::Timestamp;
+use keyslot_api::v1alpha1::RetentionPolicy;
 
 use crate::command::{RedisCommand, Target};
 use crate::desired::Desired;
@@ -35,6 +37,8 @@ pub struct Plan {
     /// only after all that stand before it; Redis operations of different nodes may run side by side. Nothing new is
     /// begun after the first failure.
     pub operations: Vec<Operation>,
+    /// What somebody changed or deleted, put back. Each stands alone: `operations` do not wait for it to succeed.
+    pub upkeep: Vec<KubeOperation>,
     /// When to look again if nothing happens before.
     pub requeue: Requeue,
     /// Something has to be settled first without which nothing about data may be decided; `message` says what.
@@ -102,6 +106,13 @@ pub enum KubeOperation {
         pod: PodName,
         /// The pod that was seen.
         uid: Uid,
+    },
+    /// `spec.persistentVolumeClaimRetentionPolicy` of the StatefulSet.
+    Retention {
+        /// The StatefulSet that was seen.
+        uid: Uid,
+        /// The wanted one.
+        policy: RetentionPolicy,
     },
     /// Sets the marker `formed` in Secret `<name>-system`.
     MarkFormed,
@@ -190,20 +201,24 @@ pub const SETTLED: &str = "settled";
 /// The next step of the topology loop. Total: it never fails; what it can't decide it waits for.
 pub fn next_step(desired: &Desired, observed: &Observed, now: Timestamp) -> Plan {
     let view = View::new(desired, observed, now);
+    Plan { upkeep: upkeep::operations(&view), ..due(&view) }
+}
+
+fn due(view: &View<'_>) -> Plan {
     let mut waiting: Option<(&'static str, Waiting)> = None;
     let mut blocked = false;
     for entry in STEPS {
         if blocked && !entry.always {
             continue;
         }
-        let verdict = (entry.step)(&view);
+        let verdict = (entry.step)(view);
         let stops = matches!(verdict, Verdict::Block(_)) && !blocked;
         blocked |= stops;
         match verdict {
             Verdict::Act { message, operations } => {
                 // What is waited for tells people more than the labels that are written meanwhile.
                 let (step, message) = waiting.map_or((entry.name, message), |(name, w)| (name, w.message));
-                return Plan { step, message, operations, requeue: Requeue::Now, blocked };
+                return Plan { message, operations, ..Plan::idle(step, Requeue::Now, blocked) };
             }
             Verdict::Wait(new) | Verdict::Block(new) => {
                 let new = (entry.name, new);
@@ -218,16 +233,14 @@ pub fn next_step(desired: &Desired, observed: &Observed, now: Timestamp) -> Plan
         }
     }
     match waiting {
-        Some((step, w)) => {
-            Plan { step, message: w.message, operations: Vec::new(), requeue: w.requeue, blocked }
-        }
-        None => Plan {
-            step: SETTLED,
-            message: view.summary(),
-            operations: Vec::new(),
-            requeue: Requeue::After(RESYNC),
-            blocked,
-        },
+        Some((step, w)) => Plan { message: w.message, ..Plan::idle(step, w.requeue, blocked) },
+        None => Plan { message: view.summary(), ..Plan::idle(SETTLED, Requeue::After(RESYNC), blocked) },
+    }
+}
+
+impl Plan {
+    const fn idle(step: &'static str, requeue: Requeue, blocked: bool) -> Self {
+        Self { step, message: String::new(), operations: Vec::new(), upkeep: Vec::new(), requeue, blocked }
     }
 }
 

@@ -10,6 +10,7 @@ use crate::ids::{NodeId, PodName, ShardNumber};
 use crate::observed::{Member, Observed, RedisNode, Role};
 use crate::slots::SlotSet;
 use crate::topology::Place;
+use crate::words::counted;
 
 use super::Operation;
 
@@ -140,7 +141,8 @@ impl<'a> View<'a> {
     pub fn summary(&self) -> String {
         let owned = self.owned();
         let slots = if owned.is_all() { "all 16384".to_owned() } else { format!("{} of 16384", owned.len()) };
-        format!("{} shards, {} nodes, {slots} slots served", self.owners().len(), self.nodes.len())
+        let (shards, nodes) = (counted(self.owners().len(), "shard"), counted(self.nodes.len(), "node"));
+        format!("{shards}, {nodes}, {slots} slots served")
     }
 }
 

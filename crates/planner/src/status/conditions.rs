@@ -11,6 +11,7 @@ use crate::desired::Desired;
 use crate::observed::Observed;
 use crate::plan::{Plan, shard_numbers};
 use crate::settings::SettingsReport;
+use crate::words::counted;
 
 /// The longest message of a condition; the API server refuses more than 32768 bytes.
 const LONGEST_MESSAGE: usize = 1024;
@@ -124,8 +125,8 @@ fn ready(
 }
 
 fn plan_summary(observed: &Observed) -> String {
-    let shards = shard_numbers(observed).len();
-    format!("{shards} shards, {} nodes, all 16384 slots served", observed.nodes().count())
+    let shards = counted(shard_numbers(observed).len(), "shard");
+    format!("{shards}, {}, all 16384 slots served", counted(observed.nodes().count(), "node"))
 }
 
 fn progressing(observed: &Observed, plan: &Plan) -> Judgement {

@@ -9,6 +9,7 @@ use crate::ids::NodeId;
 use crate::observed::{Member, Observed, PodTrouble, Role};
 use crate::plan::{Outcome, Plan, shard_numbers};
 use crate::slots::SlotSet;
+use crate::words::counted;
 
 /// Slots that a node serves, by its own word.
 fn served(observed: &Observed) -> SlotSet {
@@ -62,6 +63,7 @@ pub(super) fn replicas_healthy(desired: &Desired, observed: &Observed) -> Judgem
     if wanted == 0 {
         return yes(Reason::NoRedundancy, "spec.replicasPerShard is 0: a lost pod is a lost shard");
     }
+    let shards = usize::try_from(desired.in_force.shards).unwrap_or(0);
     let numbers = shard_numbers(observed);
     let mut missing = Vec::new();
     let mut unlinked = Vec::new();
@@ -75,19 +77,24 @@ pub(super) fn replicas_healthy(desired: &Desired, observed: &Observed) -> Judgem
             }
         }
         if linked < wanted {
-            missing.push(format!("shard {number} has {linked} of {wanted} in-sync replicas"));
+            missing.push(format!("shard {number} has {linked} of {} in sync", counted(wanted, "replica")));
         }
     }
     if !observed.formed {
-        return no(Reason::Forming, format!("{} shards have their replicas", numbers.len() - missing.len()));
+        return no(
+            Reason::Forming,
+            format!("{} of {} have their replicas", numbers.len() - missing.len(), counted(shards, "shard")),
+        );
     }
-    let unjudged = usize::try_from(desired.in_force.shards).unwrap_or(0).saturating_sub(numbers.len());
+    let unjudged = shards.saturating_sub(numbers.len());
     if unjudged > 0 {
-        missing.push(format!("{unjudged} shards have no primary that answers"));
+        missing.push(format!("no primary of {} answers", counted(unjudged, "shard")));
     }
     missing.sort();
     match (missing.is_empty(), unlinked.is_empty()) {
-        (true, _) => yes(Reason::AllReplicasInSync, format!("every shard has {wanted} in-sync replicas")),
+        (true, _) => {
+            yes(Reason::AllReplicasInSync, format!("every shard has {} in sync", counted(wanted, "replica")))
+        }
         (false, true) => no(Reason::ReplicaMissing, missing.join("; ")),
         (false, false) => no(
             Reason::ReplicaLinkDown,
@@ -133,7 +140,9 @@ fn trouble(member: &Member) -> Option<(Reason, String)> {
     let reason = match trouble {
         PodTrouble::Unschedulable(_) => Reason::Unschedulable,
         PodTrouble::ImagePull(_) => Reason::ImagePullFailed,
-        PodTrouble::CrashLoop { .. } | PodTrouble::CannotStart(_) => Reason::PodCrashLooping,
+        PodTrouble::CrashLoop { .. } | PodTrouble::ConfigRefused { .. } | PodTrouble::CannotStart(_) => {
+            Reason::PodCrashLooping
+        }
     };
     Some((reason, trouble.to_string()))
 }

@@ -5,7 +5,8 @@ use keyslot_api::conditions::Reason;
 use super::conditions::{Judgement, no, unknown, yes};
 use crate::config::USERS_FILE;
 use crate::desired::{Desired, Part, Problem};
-use crate::observed::Observed;
+use crate::ids::PodName;
+use crate::observed::{Member, Observed, PodTrouble};
 use crate::plan::shard_numbers;
 use crate::settings::{SettingsReport, UserState};
 use crate::slots::SlotSet;
@@ -79,6 +80,10 @@ pub(super) fn acl_applied(desired: &Desired, observed: &Observed, report: &Setti
 }
 
 pub(super) fn config_applied(desired: &Desired, observed: &Observed, report: &SettingsReport) -> Judgement {
+    let refused = observed.pods.iter().find_map(|(pod, member)| refused_directive(desired, pod, member));
+    if let Some(words) = refused {
+        return no(Reason::DirectiveRefused, words);
+    }
     if !observed.formed {
         return no(Reason::Forming, "settings are judged when the cluster has formed");
     }
@@ -96,6 +101,17 @@ pub(super) fn config_applied(desired: &Desired, observed: &Observed, report: &Se
         return unknown(Reason::NodesUnreachable, "no node answers");
     }
     yes(Reason::Applied, "the settings in force are in effect on every reachable node")
+}
+
+/// A directive of the resource with which this pod's server does not start.
+fn refused_directive(desired: &Desired, pod: &PodName, member: &Member) -> Option<String> {
+    let Some(PodTrouble::ConfigRefused { line, why }) = &member.trouble else { return None };
+    let name = line.split_whitespace().next()?;
+    desired
+        .in_force
+        .config
+        .contains_key(name)
+        .then(|| format!("spec.config.{name}: {pod} refuses {line}: {why}"))
 }
 
 pub(super) fn problems_text<'a>(problems: impl Iterator<Item = &'a Problem>) -> String {

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::*;
 use ConditionType::{
-    AclApplied, ConsentNeeded, Degraded, Ready, ReplicasHealthy, SlotsCovered, UpdatePending,
+    AclApplied, ConfigApplied, ConsentNeeded, Degraded, Ready, ReplicasHealthy, SlotsCovered, UpdatePending,
 };
 
 use crate::Inputs;
@@ -55,6 +55,7 @@ fn settled() -> World {
         replicas: 4,
         update_revision: None,
         in_force: None,
+        retention: None,
         terminating: false,
     };
     World {
@@ -65,6 +66,7 @@ fn settled() -> World {
             step: crate::plan::SETTLED,
             message: "as wanted".to_owned(),
             operations: vec![],
+            upkeep: vec![],
             requeue: Requeue::Soon,
             blocked: false,
         },
@@ -299,6 +301,21 @@ const CASES: &[Case] = &[
             pod.trouble = Some(PodTrouble::Unschedulable("0/3 nodes are available".to_owned()));
         },
         shows: &[(Degraded, "True", Reason::Unschedulable)],
+    },
+    Case {
+        what: "a server refuses a directive at its start",
+        change: |w| {
+            w.observed.formed = false;
+            w.cluster.spec.config.insert("hz".to_owned(), "often".to_owned());
+            w.lose("demo-2", Unreachable::NoAddress);
+            let refused =
+                PodTrouble::ConfigRefused { line: "hz often".to_owned(), why: "no number".to_owned() };
+            w.observed.pods.get_mut(&PodName::new("demo-2")).unwrap().trouble = Some(refused);
+        },
+        shows: &[
+            (ConfigApplied, "False", Reason::DirectiveRefused),
+            (Degraded, "True", Reason::PodCrashLooping),
+        ],
     },
     Case {
         what: "an operation failed",

@@ -53,6 +53,7 @@ impl World {
         let at = Timestamp::UNIX_EPOCH.saturating_add(elapsed).unwrap_or(Timestamp::MAX);
         let plan = next_step(&desired, &observed, at);
         assert_eq!(plan, next_step(&desired, &observed, at), "a plan is a function of what was seen");
+        self.keep_up(&plan, (&desired, &observed), mishaps);
         for operation in self.side_by_side(&plan.operations) {
             if mishaps.crash_before.contains(&self.operations) {
                 self.operations += 1;
@@ -75,6 +76,18 @@ impl World {
             }
         }
         plan
+    }
+
+    /// What stands beside the plan: each operation may fail by itself.
+    fn keep_up(&mut self, plan: &Plan, (desired, observed): (&Desired, &Observed), mishaps: &Mishaps) {
+        for operation in plan.upkeep.iter().cloned().map(Operation::Kube) {
+            let broken = broken_rule(self, desired, observed, &operation);
+            assert!(broken.is_none(), "{broken:?}\n{operation:?} beside {}\n{}", plan.step, self.dump());
+            if !self.random.chance(mishaps.fail_percent) {
+                // What is refused is looked at again in the next pass.
+                let _ = self.execute(&operation);
+            }
+        }
     }
 
     /// An order in which an executor may carry out the operations: those of one node in order, those of different
@@ -143,7 +156,7 @@ impl World {
             if run.steps.last() != Some(&plan.step) {
                 run.steps.push(plan.step);
             }
-            if plan.step == SETTLED && plan.operations.is_empty() {
+            if is_quiet(&plan) {
                 (run.operations, run.took) = (self.operations, self.now - begun);
                 return run;
             }
@@ -167,7 +180,7 @@ impl World {
         let end = self.now + time;
         while self.now < end {
             let plan = self.pass(next_step, &Mishaps::default());
-            let quiet = plan.step == SETTLED && plan.operations.is_empty();
+            let quiet = is_quiet(&plan);
             assert!(quiet, "settled, and then {}: {}\n{}", plan.step, plan.message, self.dump());
             self.pass_time(1000);
         }
@@ -182,6 +195,10 @@ impl World {
         }
         text
     }
+}
+
+fn is_quiet(plan: &Plan) -> bool {
+    plan.step == SETTLED && plan.operations.is_empty() && plan.upkeep.is_empty()
 }
 
 /// How long the operator waits; watches tell of most things at once.

@@ -7,7 +7,7 @@ use k8s_openapi::api::apps::v1::StatefulSet;
 use keyslot_api::labels;
 use keyslot_api::v1alpha1::RedisClusterSpec;
 use keyslot_planner::ids::{HostName, PodName, Uid, ZoneName};
-use keyslot_planner::manifests::Manifest;
+use keyslot_planner::manifests::{Manifest, retention_of};
 use keyslot_planner::observed::{FilesSeen, MemberLabels, PodTrouble, StatefulSetSeen};
 use keyslot_planner::plan::KubeOperation;
 
@@ -140,6 +140,11 @@ impl Kubernetes {
                 pod.gone = pod.gone.or(Some(now + random.between(100, 1000)));
                 Ok(())
             }
+            KubeOperation::Retention { uid, policy } => {
+                let set = self.stateful_set.as_mut().filter(|set| set.uid == *uid);
+                set.ok_or("409 Conflict: uid")?.retention = Some(*policy);
+                Ok(())
+            }
             KubeOperation::MarkFormed => {
                 self.formed = true;
                 Ok(())
@@ -197,6 +202,7 @@ impl Kubernetes {
             replicas: spec.replicas.and_then(|count| u32::try_from(count).ok()).unwrap_or(1),
             update_revision: Some(self.revision.clone()),
             in_force,
+            retention: retention_of(set),
             terminating: false,
         });
     }

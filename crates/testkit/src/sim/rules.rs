@@ -121,7 +121,7 @@ fn kubernetes(world: &World, desired: &Desired, operation: &KubeOperation) -> Op
         KubeOperation::ScaleUp { replicas, .. } => replicas_too_low(world, *replicas),
         KubeOperation::DeletePod { pod, .. } => delete_pod(world, pod),
         KubeOperation::MarkFormed => mark_formed(world, desired),
-        KubeOperation::Label { .. } => None,
+        KubeOperation::Label { .. } | KubeOperation::Retention { .. } => None,
     }
 }
 

@@ -1,7 +1,6 @@
 //! One operation on a Kubernetes object.
 
 use std::fmt::Debug;
-use std::time::Duration;
 
 use k8s_openapi::ByteString;
 use k8s_openapi::NamespaceResourceScope;
@@ -10,7 +9,7 @@ use k8s_openapi::api::core::v1::{Pod, Secret};
 use keyslot_api::labels;
 use keyslot_planner::Desired;
 use keyslot_planner::ids::{ShardNumber, Uid};
-use keyslot_planner::manifests::{FORMED, names};
+use keyslot_planner::manifests::{FORMED, names, retention};
 use keyslot_planner::observed::RoleLabel;
 use keyslot_planner::plan::KubeOperation;
 use kube::api::{Api, DeleteParams, Patch, Preconditions};
@@ -22,11 +21,7 @@ use super::Executed;
 use crate::context::Context;
 use crate::nodes::Nodes;
 use crate::objects::{self, Created, Error};
-
-/// How soon to look again after finding that the watch's copy is old.
-const WATCH_LAG: Duration = Duration::from_millis(100);
-/// An object of an earlier resource is going; its end is an event, so this is only for a missed one.
-const DELETION: Duration = Duration::from_secs(2);
+use crate::reconcile::system_secret;
 
 /// Carries it out.
 pub async fn carry_out<N: Nodes>(desired: &Desired, operation: &KubeOperation, ctx: &Context<N>) -> Executed {
@@ -37,7 +32,7 @@ pub async fn carry_out<N: Nodes>(desired: &Desired, operation: &KubeOperation, c
         KubeOperation::Create(manifest) => match objects::create(&ctx.client, desired.into(), manifest).await
         {
             Ok(Created::New) => Ok(()),
-            Ok(Created::There(_)) => return Executed::NotYet(WATCH_LAG),
+            Ok(Created::There(_)) => return Executed::NotYet(super::WATCH_LAG),
             Err(error) => Err(error),
         },
         KubeOperation::Apply { manifest, uid } => {
@@ -49,22 +44,18 @@ pub async fn carry_out<N: Nodes>(desired: &Desired, operation: &KubeOperation, c
             patched::<Pod>(&ctx.client, &desired.namespace, pod.as_str(), &patch).await
         }
         KubeOperation::DeletePod { pod, uid } => delete_pod(desired, pod.as_str(), uid, &ctx.client).await,
-        KubeOperation::MarkFormed => {
-            let patch = json!({ "data": { FORMED: ByteString(b"true".to_vec()) } });
-            patched::<Secret>(&ctx.client, &desired.namespace, &names::system(&desired.name), &patch).await
+        KubeOperation::Retention { uid, policy } => {
+            let policy = json!({ "persistentVolumeClaimRetentionPolicy": retention(*policy) });
+            let patch = json!({ "metadata": { "uid": uid.as_str() }, "spec": policy });
+            patched::<StatefulSet>(&ctx.client, &desired.namespace, &desired.name, &patch).await
         }
+        KubeOperation::MarkFormed => mark_formed(desired, &ctx.client).await,
     };
-    match done {
-        Ok(()) => Executed::Done,
-        Err(Error::Leftover { .. }) => Executed::NotYet(DELETION),
-        Err(Error::Replaced { .. }) => Executed::NotYet(WATCH_LAG),
-        Err(error) => {
-            if let Error::Foreign { object } = &error {
-                remember_foreign(desired, object, ctx);
-            }
-            Executed::Failed { operation: words(operation), error: error.to_string(), reason: error.reason() }
-        }
+    let Err(error) = done else { return Executed::Done };
+    if let Error::Foreign { object } = &error {
+        remember_foreign(desired, object, ctx);
     }
+    Executed::refused(words(operation), &error)
 }
 
 fn remember_foreign<N: Nodes>(desired: &Desired, object: &str, ctx: &Context<N>) {
@@ -85,6 +76,7 @@ fn words(operation: &KubeOperation) -> String {
         KubeOperation::ScaleUp { replicas, .. } => format!("scale the StatefulSet up to {replicas}"),
         KubeOperation::Label { pod, .. } => format!("label pod {pod}"),
         KubeOperation::DeletePod { pod, .. } => format!("delete pod {pod}"),
+        KubeOperation::Retention { .. } => "set the retention policy of the volumes".to_owned(),
         KubeOperation::MarkFormed => "set the marker formed".to_owned(),
     }
 }
@@ -106,6 +98,18 @@ async fn scale_up(desired: &Desired, uid: &Uid, replicas: u32, client: &Client) 
         "spec": { "replicas": replicas },
     });
     patched::<StatefulSet>(client, &desired.namespace, &desired.name, &patch).await
+}
+
+/// Into the very Secret that is this resource's own: a namesake's passwords belong to another cluster.
+async fn mark_formed(desired: &Desired, client: &Client) -> Result<(), Error> {
+    let Some(secret) = system_secret::live(desired.into(), client).await? else {
+        return Err(Error::Replaced { object: format!("Secret/{}", names::system(&desired.name)) });
+    };
+    let patch = json!({
+        "metadata": { "uid": secret.metadata.uid, "resourceVersion": secret.metadata.resource_version },
+        "data": { FORMED: ByteString(b"true".to_vec()) },
+    });
+    patched::<Secret>(client, &desired.namespace, &names::system(&desired.name), &patch).await
 }
 
 fn label_patch(uid: &Uid, shard: Option<ShardNumber>, role: Option<RoleLabel>) -> Value {
