@@ -66,8 +66,10 @@ fn a_setting_with_which_no_server_starts_is_told_and_can_be_corrected() -> Resul
         let mut spec = clusters::spec(Server::Redis70, 1, 0);
         spec.config = BTreeMap::from([("maxmemory-policy".to_owned(), "all-of-them".to_owned())]);
         let cluster = Cluster::create(namespace, NAME, spec).await?;
-        let told = told(&cluster, Reason::PodCrashLooping).await?;
-        ensure!(told.message.contains("demo-0"), "{}", told.message);
+        let told = told(&cluster, Reason::DirectiveRefused).await?;
+        for word in ["spec.config.maxmemory-policy", "demo-0", "all-of-them", "volatile-lru"] {
+            ensure!(told.message.contains(word), "no {word}: {}", told.message);
+        }
         cluster.change(json!({ "config": { "maxmemory-policy": "allkeys-lru" } })).await?;
         heals(&cluster).await
     })
