@@ -183,6 +183,8 @@ fn a_primary_that_restarts_empty_waits_until_its_replica_has_taken_over() {
         // `b` is in slot 3300.
         until(version.name, || primaries[0].ask_as("filler", "filler", "SET b 1") == "OK");
         until(version.name, || replica.ask("DBSIZE") == "1");
+        // What the guard will ask is who the primary knows; a cluster is opened to its users only then.
+        until(version.name, || primaries[0].ask("CLUSTER NODES").contains(&format!("slave {id}")));
 
         primaries[0].die_and_start();
 

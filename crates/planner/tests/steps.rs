@@ -188,6 +188,14 @@ fn the_marker_is_set_only_when_the_wanted_node_timeout_is_read_back() {
     assert_eq!(look.plan().operations, [Operation::Kube(KubeOperation::MarkFormed)]);
     look.node(3).role = Role::Replica { of: id(0), offset: 0, link_up: false, source: None };
     assert_eq!(look.plan().operations, [], "a replica without link is waited for");
+    let of_replica = |look: &mut Look, of| {
+        look.node(0).peers.get_mut(&id(3)).expect("a peer").replicates = of;
+    };
+    look.node(3).role = role(3);
+    of_replica(&mut look, None);
+    assert_eq!(look.plan().operations, [], "a primary that does not know its replica would not ask it");
+    of_replica(&mut look, Some(id(0)));
+    look.node(3).role = Role::Replica { of: id(0), offset: 0, link_up: false, source: None };
     look.node(0).keys = 1;
     assert_eq!(
         look.plan().operations,

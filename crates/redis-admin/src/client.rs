@@ -30,11 +30,6 @@ impl NodeConnections {
         self.links.keep_only(addresses);
     }
 
-    /// Closes all connections: the leader's claim has ended.
-    pub fn close_all(&self) {
-        self.keep_only(&BTreeSet::new());
-    }
-
     /// Asks questions that may be asked twice. The process behind a kept connection may have ended a moment ago: then
     /// they are asked again, of the process that is there now.
     async fn ask(

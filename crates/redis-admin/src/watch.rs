@@ -1,12 +1,9 @@
 //! The standing watch of one node: dials until it answers, tells at once when the connection ends, dials again.
 
 use std::net::IpAddr;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use futures::Stream;
 use keyslot_planner::ids::RunId;
 use keyslot_planner::observed::Unreachable;
 use tokio::sync::{Notify, mpsc};
@@ -68,14 +65,6 @@ impl Watch {
     /// Dials at once and fast again: the pod's container was just seen to start.
     pub fn hurry(&self) {
         self.hurry.notify_one();
-    }
-}
-
-impl Stream for Watch {
-    type Item = NodeEvent;
-
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<NodeEvent>> {
-        self.events.poll_recv(context)
     }
 }
 

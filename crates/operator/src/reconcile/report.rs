@@ -5,9 +5,9 @@ use keyslot_api::conditions::{ConditionType, Reason};
 use keyslot_api::labels::FIELD_MANAGER;
 use keyslot_api::v1alpha1::{RedisCluster, RedisClusterStatus};
 use keyslot_planner::Desired;
-use keyslot_planner::observed::Observed;
-use keyslot_planner::slots::SlotSet;
-use keyslot_planner::status::{StatusInputs, Transition, is_true, is_worth_writing, status, transitions};
+use keyslot_planner::status::{
+    StatusInputs, Transition, is_true, is_worth_writing, served, status, transitions,
+};
 use kube::Resource;
 use kube::api::{Api, ObjectMeta, Patch, PatchParams};
 use kube::core::error_boundary::InvalidObject;
@@ -42,7 +42,10 @@ pub async fn report<N: Nodes>(
         settings: facts.settings.as_deref(),
         now: Timestamp::now(),
     });
-    let (slots, nodes) = facts.topology.as_deref().map_or((0, 0), |pass| counted(&pass.observed));
+    let (slots, nodes) = facts
+        .topology
+        .as_deref()
+        .map_or((0, 0), |pass| (served(&pass.observed).len(), pass.observed.nodes().count()));
     ctx.metrics.cluster(&ClusterRef::of(cluster.meta()), is_true(&after, ConditionType::Ready), slots, nodes);
     if !is_worth_writing(before.as_ref(), &after, reported.since_write()) {
         return Ok(());
@@ -56,12 +59,6 @@ pub async fn report<N: Nodes>(
     }
     reported.wrote(after);
     Ok(())
-}
-
-/// Slots that living owners serve, and nodes that answered.
-fn counted(observed: &Observed) -> (usize, usize) {
-    let slots = observed.nodes().fold(SlotSet::empty(), |all, (_, _, node)| all.union(&node.slots()));
-    (slots.len(), observed.nodes().count())
 }
 
 /// Server-side apply of the whole status. The uid keeps it from a re-created namesake.
@@ -110,7 +107,10 @@ async fn publish<N: Nodes>(cluster: &RedisCluster, transition: Transition, ctx: 
         note: Some(shortened(transition.note)),
         secondary: None,
     };
-    if let Err(error) = recorder.publish(&event, &cluster.object_ref(&())).await {
+    let published = recorder.publish(&event, &cluster.object_ref(&())).await;
+    if let Err(error) = published
+        && !objects::namespace_goes(&error)
+    {
         warn!(cluster = %ClusterRef::of(cluster.meta()), reason, error = objects::words(&error), "can't publish an event");
     }
 }

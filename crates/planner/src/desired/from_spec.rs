@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use keyslot_api::conditions::Reason;
 use keyslot_api::v1alpha1::{RedisCluster, RedisClusterSpec};
 
-use super::{Desired, Inputs, Problem, settings, users};
+use super::{Desired, Inputs, Problem, usable, users};
 use crate::config;
 use crate::ids::{ShardNumber, Uid};
 use crate::manifests::names;
@@ -16,7 +16,7 @@ impl Desired {
     /// admission should have refused it, but what gets past admission must not get into a file.
     pub fn from_spec(cluster: &RedisCluster, inputs: &Inputs) -> Self {
         let name = cluster.metadata.name.clone().unwrap_or_default();
-        let (wanted, mut problems) = settings::usable(&cluster.spec, inputs.in_force.as_ref());
+        let (wanted, mut problems) = usable::usable(&cluster.spec, inputs.in_force.as_ref());
         let in_force = in_force(&wanted, inputs);
         let users = users::users(&name, &cluster.spec.users, inputs);
         problems.extend(users.problems);
@@ -29,7 +29,7 @@ impl Desired {
             generation: cluster.metadata.generation.unwrap_or_default(),
             cluster_domain: inputs.cluster_domain.clone(),
             paused: cluster.spec.paused,
-            pending: settings::differences(&in_force, &wanted),
+            pending: usable::differences(&in_force, &wanted),
             retention: cluster.spec.storage.as_ref().map(|s| s.retention_policy).unwrap_or_default(),
             node_timeout: config::node_timeout(&in_force).unwrap_or(config::DEFAULT_NODE_TIMEOUT),
             maxmemory: config::maxmemory(&in_force),
@@ -60,7 +60,7 @@ impl Desired {
 /// resource takes effect at once; only volumes stay as they were claimed.
 fn in_force(wanted: &RedisClusterSpec, inputs: &Inputs) -> RedisClusterSpec {
     match &inputs.in_force {
-        Some(carried) if inputs.system.formed || is_system_secret_lost(inputs) => settings::of_pods(carried),
+        Some(carried) if inputs.system.formed || is_system_secret_lost(inputs) => usable::of_pods(carried),
         Some(carried) => RedisClusterSpec { storage: carried.storage.clone(), ..wanted.clone() },
         None => wanted.clone(),
     }

@@ -4,9 +4,9 @@
 mod from_spec;
 mod passwords;
 pub mod quantity;
-pub(crate) mod settings;
 #[cfg(test)]
 mod tests;
+pub(crate) mod usable;
 mod users;
 
 use std::collections::{BTreeMap, BTreeSet};

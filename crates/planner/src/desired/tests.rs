@@ -342,7 +342,7 @@ fn changes() -> (Value, Vec<(Value, &'static [&'static str])>) {
 #[test]
 fn what_is_not_in_force_is_pending_by_name() {
     let (before, changes) = changes();
-    let in_force = settings::of_pods(&cluster(before.clone()).spec);
+    let in_force = usable::of_pods(&cluster(before.clone()).spec);
     for (change, expected) in changes {
         let mut spec = before.clone();
         spec.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());

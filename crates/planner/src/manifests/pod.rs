@@ -17,7 +17,7 @@ use super::volumes::{mounts, volumes};
 use crate::command::{BUS_PORT, REDIS_PORT};
 use crate::config::CONFIG_DIR;
 use crate::desired::Desired;
-use crate::desired::settings::is_reserved;
+use crate::desired::usable::is_reserved;
 
 /// User and group of the server, as in the official images.
 const REDIS_USER: i64 = 999;

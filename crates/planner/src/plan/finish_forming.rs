@@ -2,13 +2,16 @@
 //! Does: waits until every node agrees, puts the wanted node-timeout back on all nodes, reads it back in the next
 //! pass, and only then sets the marker, which lets users in.
 //! Why here: it is what all steps above work for.
-//! Never: sets the marker while a node still runs with the short node-timeout: with users' data in it, a stall of half
+//! Never: sets the marker while a primary has not heard of a replica, for its start guard asks those that it knows; or
+//! while a node still runs with the short node-timeout: with users' data in it, a stall of half
 //! a second would be a failover.
 
 use crate::observed::Role;
 use crate::slots::SLOT_COUNT;
+use crate::words::counted;
 
 use super::assign_slots::node_timeout;
+use super::view::Seen;
 use super::{KubeOperation, Operation, Verdict, View, wait_for_gossip};
 
 pub(super) fn step(view: &View<'_>) -> Verdict {
@@ -28,6 +31,15 @@ pub(super) fn step(view: &View<'_>) -> Verdict {
         };
     }
     Verdict::Act { message: format!("all nodes agree: node-timeout {} ms", wanted.as_millis()), operations }
+}
+
+/// Whether a replica is one also in the view of its primary, if that answered.
+fn is_known_to_its_primary(view: &View<'_>, seen: &Seen<'_>) -> bool {
+    let Role::Replica { of, .. } = &seen.node.role else { return true };
+    let primary = view.nodes.get(of);
+    primary.is_none_or(|primary| {
+        primary.node.peers.get(&seen.node.id).is_some_and(|peer| peer.replicates.as_ref() == Some(of))
+    })
 }
 
 /// What the nodes do not agree on yet.
@@ -51,6 +63,10 @@ fn disagreement(view: &View<'_>) -> Option<String> {
     let agreeing = agreeing.count();
     if agreeing < total {
         return Some(format!("{agreeing} of {total} nodes say that the cluster is ok"));
+    }
+    let unheard = view.nodes.values().filter(|s| !is_known_to_its_primary(view, s)).count();
+    if unheard > 0 {
+        return Some(format!("{} yet to be known to its primary", counted(unheard, "replica")));
     }
     // A cluster that is taken over with data serves at once; its replicas may need long for their sync.
     let replicas = view.nodes.values().filter_map(|s| match s.node.role {

@@ -12,7 +12,7 @@ use crate::slots::SlotSet;
 use crate::words::counted;
 
 /// Slots that a node serves, by its own word.
-fn served(observed: &Observed) -> SlotSet {
+pub fn served(observed: &Observed) -> SlotSet {
     observed
         .nodes()
         .filter(|(_, _, node)| node.cluster_ok)

@@ -19,6 +19,7 @@ use crate::observed::Observed;
 use crate::plan::{Outcome, Plan};
 use crate::settings::SettingsReport;
 
+pub use health::served;
 pub use transitions::{Transition, transitions};
 
 /// Everything that status is made from. What is `None` was not looked at yet (after a start of the operator): the
