@@ -167,8 +167,14 @@ fn a_primary_that_restarts_empty_waits_until_its_replica_has_taken_over() {
         let desired = desired(&spec);
         let mut primaries: Vec<Server> = (0..3).map(|_| Server::start(version, &desired)).collect();
         let replica = Server::start(version, &desired);
-        for (primary, slots) in primaries.iter().zip(["0 5460", "5461 10922", "10923 16383"]) {
+        for (primary, (epoch, slots)) in
+            primaries.iter().zip([(1, "0 5460"), (2, "5461 10922"), (3, "10923 16383")])
+        {
+            // An epoch that changes just before a death can keep the replica from being elected for ever.
+            assert_eq!(primary.ask(&format!("CLUSTER SET-CONFIG-EPOCH {epoch}")), "OK");
             assert_eq!(primary.ask(&format!("CLUSTER ADDSLOTSRANGE {slots}")), "OK");
+        }
+        for primary in &primaries {
             for other in primaries.iter().chain([&replica]) {
                 let meet = format!("CLUSTER MEET 127.0.0.1 {} {}", other.port, other.bus_port);
                 assert_eq!(primary.ask(&meet), "OK");

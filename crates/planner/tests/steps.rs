@@ -188,6 +188,13 @@ fn the_marker_is_set_only_when_the_wanted_node_timeout_is_read_back() {
     assert_eq!(look.plan().operations, [Operation::Kube(KubeOperation::MarkFormed)]);
     look.node(3).role = Role::Replica { of: id(0), offset: 0, link_up: false, source: None };
     assert_eq!(look.plan().operations, [], "a replica without link is waited for");
+    let epoch_of_1 = |look: &mut Look, epoch| {
+        look.node(3).peers.get_mut(&id(1)).expect("a peer").config_epoch = epoch;
+    };
+    look.node(3).role = role(3);
+    epoch_of_1(&mut look, 0);
+    assert_eq!(look.plan().operations, [], "an old epoch keeps a replica from being elected");
+    epoch_of_1(&mut look, 1);
     let of_replica = |look: &mut Look, of| {
         look.node(0).peers.get_mut(&id(3)).expect("a peer").replicates = of;
     };

@@ -33,6 +33,16 @@ pub(super) fn step(view: &View<'_>) -> Verdict {
     Verdict::Act { message: format!("all nodes agree: node-timeout {} ms", wanted.as_millis()), operations }
 }
 
+/// Whether the node knows the config epoch of every owner of slots. A replica that does not can't be elected when its
+/// primary dies: those who know refuse their votes, again and again (`clusterSendFailoverAuthIfNeeded`).
+fn knows_all_epochs(view: &View<'_>, seen: &Seen<'_>) -> bool {
+    let known = |owner: &Seen<'_>| {
+        let peer = seen.node.peers.get(&owner.node.id);
+        owner.node.id == seen.node.id || peer.is_some_and(|peer| peer.config_epoch == owner.node.config_epoch)
+    };
+    view.owners().iter().all(known)
+}
+
 /// Whether a replica is one also in the view of its primary, if that answered.
 fn is_known_to_its_primary(view: &View<'_>, seen: &Seen<'_>) -> bool {
     let Role::Replica { of, .. } = &seen.node.role else { return true };
@@ -56,13 +66,14 @@ fn disagreement(view: &View<'_>) -> Option<String> {
     if acquainted < total {
         return Some(format!("{acquainted} of {total} nodes know all others"));
     }
-    let agreeing = view
-        .nodes
-        .values()
-        .filter(|s| s.node.cluster_ok && s.node.slots_known().len() == usize::from(SLOT_COUNT));
+    let agreeing = view.nodes.values().filter(|s| {
+        s.node.cluster_ok
+            && s.node.slots_known().len() == usize::from(SLOT_COUNT)
+            && knows_all_epochs(view, s)
+    });
     let agreeing = agreeing.count();
     if agreeing < total {
-        return Some(format!("{agreeing} of {total} nodes say that the cluster is ok"));
+        return Some(format!("{agreeing} of {total} nodes say that the cluster is ok and who owns what"));
     }
     let unheard = view.nodes.values().filter(|s| !is_known_to_its_primary(view, s)).count();
     if unheard > 0 {
