@@ -181,6 +181,7 @@ fn a_primary_that_restarts_empty_waits_until_its_replica_has_taken_over() {
             }
         }
         let id = primaries[0].ask("CLUSTER MYID");
+        until(version.name, || replica.ask("CLUSTER NODES").contains(" 1 connected 0-5460"));
         until(version.name, || replica.ask(&format!("CLUSTER REPLICATE {id}")) == "OK");
         until(version.name, || {
             replica.ready().status.success() && replica.ask("INFO replication").contains("role:slave")

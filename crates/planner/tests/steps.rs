@@ -409,6 +409,15 @@ fn what_becomes_of_volumes_is_changed_at_once() {
 }
 
 #[test]
+fn a_replica_is_attached_to_a_primary_whose_slots_it_knows() {
+    let mut look = formed();
+    look.node(3).role = primary_with(SlotSet::empty());
+    assert_eq!(look.commands(), [RedisCommand::Replicate(id(0))]);
+    look.node(3).peers.get_mut(&id(0)).expect("a peer").slots = SlotSet::empty();
+    assert!(look.commands().is_empty(), "promoted, it would not claim them");
+}
+
+#[test]
 fn labels_follow_roles() {
     let mut look = formed();
     look.pod(0).labels = MemberLabels { shard: Some(0), role: Some(RoleLabel::Replica) };

@@ -33,8 +33,7 @@ pub(super) fn step(view: &View<'_>) -> Verdict {
     for (pod, shard) in place_replicas(&needs, &places) {
         let Some(spare) = spares.iter().find(|s| *s.pod == pod) else { continue };
         let Some(primary) = owners.get(shard) else { continue };
-        // The server refuses a primary that it has not heard of, or that it still believes to be in a handshake.
-        if spare.node.peers.get(&primary.node.id).is_some_and(|peer| peer.primary == Some(true)) {
+        if has_heard_of(spare, primary) {
             operations.extend(spare.say(RedisCommand::Replicate(primary.node.id.clone())));
         } else {
             strangers += 1;
@@ -50,6 +49,14 @@ pub(super) fn step(view: &View<'_>) -> Verdict {
             operations,
         },
     }
+}
+
+/// The server refuses a primary that it has not heard of, or that it still believes to be in a handshake. It takes one
+/// whose slots it does not know yet, and with it (Valkey 8.1) a shard id that is nobody's: promoted like that, it would
+/// own nothing.
+fn has_heard_of(spare: &Seen<'_>, primary: &Seen<'_>) -> bool {
+    let peer = spare.node.peers.get(&primary.node.id);
+    peer.is_some_and(|peer| peer.primary == Some(true) && peer.slots == primary.node.slots())
 }
 
 fn need(view: &View<'_>, primary: &Seen<'_>) -> ShardNeed {
