@@ -152,6 +152,21 @@ fn no_replica_stays_at_a_dead_address() {
     }
 }
 
+/// A pod without a volume comes back as somebody else. Whoever it was is forgotten, also where its old address swallows
+/// what is sent there, and the newcomer takes its place.
+#[test]
+fn a_pod_that_is_lost_with_its_memory_is_replaced() {
+    let shape = Shape { persistent: false, ..THREE };
+    for (ordinal, seed) in (0..6).flat_map(|ordinal| [(ordinal, 1), (ordinal, 2)]) {
+        let mut world = shape.world(Layout { seed, ..Layout::default() });
+        world.settle(next_step, &Mishaps::default(), PATIENCE);
+        world.write(20);
+        world.evict(&pod(ordinal));
+        settles_for_good(&mut world, shape, &Mishaps::default());
+        assert_eq!(world.missing_keys(), Vec::<u32>::new(), "{ordinal}");
+    }
+}
+
 proptest! {
     #![proptest_config(modest())]
 

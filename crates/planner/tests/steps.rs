@@ -278,6 +278,9 @@ fn ghosts_are_forgotten_by_all_and_only_when_nothing_hangs_on_them() {
     let mut look = formed();
     (0..6).for_each(|i| drop(look.node(i).peers.insert(id(66), ghost())));
     assert_eq!(look.commands(), vec![RedisCommand::Forget(id(66)); 6]);
+    let dialled = || Peer { linked: true, health: PeerHealth::Failed, ..ghost() };
+    (0..6).for_each(|i| drop(look.node(i).peers.insert(id(66), dialled())));
+    assert_eq!(look.commands().len(), 6, "a link to an address that swallows everything is no sign of life");
     let mut unread = formed();
     unread.node(1).peers.insert(id(66), ghost());
     unread.pod(5).redis = Err(Unreachable::TimedOut);

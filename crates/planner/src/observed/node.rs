@@ -123,6 +123,14 @@ pub struct Peer {
     pub health: PeerHealth,
 }
 
+impl Peer {
+    /// Whether the observer hears from it. `connected` alone proves nothing: so is a link that is being dialled to an
+    /// address that swallows what is sent there, as those of pods that are gone do.
+    pub fn seems_alive(&self) -> bool {
+        self.linked && !self.handshake && self.health == PeerHealth::Fine
+    }
+}
+
 /// What an observer thinks of a peer's health.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PeerHealth {

@@ -3,7 +3,7 @@
 //! a forgotten id, so that gossip does not bring it back.
 //! Why here: before anybody is met, or the ghost would spread to the newcomer.
 //! Never: while a pod was not read (the ghost could be its node); a node that owns slots in anybody's view, that a
-//! node replicates, or to which anybody has a working link.
+//! node replicates, or that anybody hears from.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -53,7 +53,7 @@ fn ghosts<'a>(view: &View<'a>) -> BTreeSet<&'a NodeId> {
             Role::Primary { .. } => None,
         })
         .collect();
-    let gone = |peer: &&Peer| !peer.linked && !peer.handshake && peer.slots.is_empty();
+    let gone = |peer: &&Peer| !peer.seems_alive() && !peer.handshake && peer.slots.is_empty();
     views_of
         .into_iter()
         .filter(|(id, peers)| !followed.contains(id) && peers.iter().all(gone))

@@ -130,18 +130,15 @@ fn strangers(view: &View<'_>) -> Option<String> {
         return None;
     }
     for seen in view.nodes.values() {
-        let stranger = seen
-            .node
-            .peers
-            .iter()
-            .find(|(id, peer)| !view.nodes.contains_key(id) && peer.linked && !peer.handshake);
+        let stranger =
+            seen.node.peers.iter().find(|(id, peer)| !view.nodes.contains_key(id) && peer.seems_alive());
         if let Some((id, peer)) = stranger {
             let at =
                 peer.address.as_ref().map_or_else(|| "an unknown address".to_owned(), |a| a.ip.to_string());
             return Some(format!(
-                "pod {} knows node {id} at {at}, which is alive and no pod of this cluster: its volume belongs to \
-                 another cluster; remove it",
-                seen.pod
+                "pod {} knows node {id} at {at}, which answers and is no pod of this cluster: it belongs to another \
+                 cluster; end that node, or remove the volume of {} if it came from there",
+                seen.pod, seen.pod
             ));
         }
     }

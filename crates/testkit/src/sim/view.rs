@@ -1,5 +1,6 @@
 //! What an observation of the world shows: only what real servers and the real API would tell.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use keyslot_planner::command::{BUS_PORT, REDIS_PORT};
@@ -97,6 +98,15 @@ fn describe(node: &Node, now: Millis) -> RedisNode {
     }
 }
 
+/// Some addresses of pods that are gone answer nothing at all, not even with a refusal: a node that dials them shows its
+/// link as connected all the while.
+const fn swallows(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => ip.octets()[3] % 2 == 1,
+        IpAddr::V6(_) => false,
+    }
+}
+
 fn seen(peer: &PeerView) -> Peer {
     Peer {
         address: peer.ip.map(|ip| PeerAddress { ip, port: REDIS_PORT, bus_port: BUS_PORT }),
@@ -105,7 +115,7 @@ fn seen(peer: &PeerView) -> Peer {
         replicates: peer.of.clone(),
         slots: if peer.primary { peer.slots.clone() } else { SlotSet::empty() },
         config_epoch: peer.config_epoch,
-        linked: peer.linked,
+        linked: peer.linked || peer.ip.is_some_and(swallows),
         handshake: false,
         health: match (peer.failed, peer.suspected) {
             (Some(_), _) => PeerHealth::Failed,
