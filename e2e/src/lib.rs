@@ -13,6 +13,7 @@ pub mod install;
 pub mod invariants;
 pub mod namespace;
 pub mod nodes;
+pub mod operator;
 pub mod report;
 pub mod settings;
 pub mod wait;
