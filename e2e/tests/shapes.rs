@@ -26,6 +26,11 @@ fn one_shard_with_a_replica_forms_on_valkey_9_1() -> Result<()> {
     forms(Server::Valkey91, 1, 1)
 }
 
+#[test]
+fn five_shards_with_a_replica_form_on_valkey_8_1() -> Result<()> {
+    forms(Server::Valkey81, 5, 1)
+}
+
 fn forms(server: Server, shards: i32, replicas: i32) -> Result<()> {
     with_namespace(async |namespace| {
         let cluster = formed(namespace, clusters::spec(server, shards, replicas)).await?;
