@@ -8,6 +8,7 @@ mod demo_story;
 mod killed_while_forming;
 mod lost_memory;
 mod objects_repaired;
+mod operator_process;
 mod paused;
 mod pending_changes;
 mod problems_of_pods;
