@@ -17,3 +17,4 @@ mod quiet_when_idle;
 mod shapes;
 mod steps;
 mod users_live;
+mod watch_namespaces;
