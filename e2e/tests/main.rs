@@ -1,6 +1,7 @@
 //! Stories about Keyslot on a real Kubernetes. Each has a namespace of its own; the operator is
 //! installed once. How to run one: docs/development.md.
 
+mod all_pods_lost;
 mod bad_input;
 mod canary;
 mod deleted_and_re_created_on_kept_volumes;
