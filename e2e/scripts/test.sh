@@ -49,6 +49,7 @@ tier() {
     rows+=("$(printf '%-36s %5d passed %3d failed %5d s' "$name" "$good" "$bad" $((SECONDS - begin)))")
     rows+=("$(kinds "$log")")
     failures "$log" >>"$folder/failures"
+    grep '^skipped: ' "$log" >>"$folder/skipped"
 }
 
 # Which tests failed, and the last words of each.
@@ -116,6 +117,9 @@ fi
 printf '\n==== summary\n'
 printf '%s\n' "${rows[@]}"
 printf '%-36s %5d s\n\n' "in all" "$SECONDS"
+if [ -s "$folder/skipped" ]; then
+    printf '%s\n\n' "$(cat "$folder/skipped")"
+fi
 if [ -s "$folder/failures" ]; then
     printf '==== failed\n%s\n\n' "$(cat "$folder/failures")"
 fi

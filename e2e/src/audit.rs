@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::fs;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use jiff::Timestamp;
 use serde::Deserialize;
 
-use crate::settings;
+use crate::{report, settings};
 
 /// One request, as far as tests look at it.
 #[derive(Clone, Debug, Deserialize)]
@@ -69,16 +69,27 @@ impl Request {
     }
 }
 
-/// All requests of the operator's service accounts since then; `None` where there is no audit log to read.
-pub fn operator_requests(since: Timestamp) -> Result<Option<Vec<Request>>> {
-    if !settings::is_local() {
-        return Ok(None);
-    }
-    let path = settings::local_root().join("log/audit.log");
-    let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+/// All requests of the operator's service accounts since then; `None` where there is no audit log to read,
+/// and then it says that `purpose` was skipped. A log without any is none: the leader renews its Lease every
+/// few seconds.
+pub fn operator_requests(purpose: &str, since: Timestamp) -> Result<Option<Vec<Request>>> {
+    let Some(text) = text(purpose)? else { return Ok(None) };
     let prefix = format!("system:serviceaccount:{}:", settings::OPERATOR_NAMESPACE);
     // The last line may be half written.
     let requests = text.lines().filter_map(|line| serde_json::from_str::<Request>(line).ok());
     let ours = requests.filter(|one| one.user.username.starts_with(&prefix) && one.stage_timestamp >= since);
-    Ok(Some(ours.collect()))
+    let ours: Vec<_> = ours.collect();
+    ensure!(!ours.is_empty(), "the audit log has no request of the operator since {since}");
+    Ok(Some(ours))
+}
+
+/// The whole log; `None` where there is none to read, and then it says that `purpose` was skipped.
+pub fn text(purpose: &str) -> Result<Option<String>> {
+    if !settings::is_local() {
+        report::skipped(&format!("{purpose}: needs the audit log of the local Kubernetes"));
+        return Ok(None);
+    }
+    let path = settings::local_root().join("log/audit.log");
+    let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    Ok(Some(text))
 }

@@ -1,5 +1,7 @@
 //! What may say why a story failed, printed before its namespace goes.
 
+use std::io::Write as _;
+
 use anyhow::Result;
 use k8s_openapi::api::core::v1::{Pod, Secret};
 use k8s_openapi::api::events::v1::Event;
@@ -13,6 +15,13 @@ use crate::settings::OPERATOR_NAMESPACE;
 use crate::{clusters, install};
 
 const LINES: i64 = 200;
+
+/// Says that a part of a test is not done here. The test runner shows nothing that a test prints when it
+/// passes, but this.
+pub fn skipped(what: &str) {
+    // Nobody is left to tell when it fails.
+    let _ = writeln!(std::io::stderr(), "\nskipped: {what}");
+}
 
 /// Prints everything; what can't be had is left out, for the story's own error must be the last word.
 pub async fn print(namespace: &Namespace) {

@@ -45,7 +45,8 @@ fn an_idle_cluster_is_left_alone() -> Result<()> {
                 "{pod} gets {count} commands: {new:?}"
             );
         }
-        if let Some(requests) = audit::operator_requests(begin)? {
+        let purpose = "whether an idle cluster costs no writes to Kubernetes";
+        if let Some(requests) = audit::operator_requests(purpose, begin)? {
             let ours = requests.iter().filter(|one| one.object_ref.namespace == namespace.name);
             let writes: Vec<_> = ours.filter(|one| one.writes()).map(|one| (&one.verb, &one.uri)).collect();
             ensure!(writes.is_empty(), "{writes:?}");

@@ -63,7 +63,8 @@ pub async fn measure(namespace: &Namespace, time: Duration) -> Result<Idle> {
 }
 
 fn writes(since: Timestamp) -> Result<Vec<String>> {
-    let requests = audit::operator_requests(since)?.context("there is no audit log here")?;
+    let requests = audit::operator_requests("what an idle cluster costs", since)?
+        .context("there is no audit log here")?;
     ensure!(!requests.is_empty(), "the operator made no request at all, not even for its Lease");
     let writes = requests.iter().filter(|one| one.writes() && one.object_ref.resource != "leases");
     Ok(writes.map(|one| format!("{} {}", one.verb, one.uri)).collect())
