@@ -4,16 +4,18 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, ensure};
 use futures::future::try_join_all;
-use k8s_openapi::api::apps::v1::StatefulSet;
-use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret};
+use k8s_openapi::api::apps::v1::{ControllerRevision, StatefulSet};
+use k8s_openapi::api::core::v1::{ConfigMap, Event as CoreEvent, Pod, Secret, Service};
 use k8s_openapi::api::events::v1::Event;
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use keyslot_api::v1alpha1::{Password, RedisCluster, SecretKeyRef};
-use keyslot_e2e::clusters::{self, WORKER_RULES, user};
+use keyslot_e2e::clusters::{self, Cluster, WORKER_RULES, user};
 use keyslot_e2e::exec::exec;
 use keyslot_e2e::settings::{OPERATOR_NAMESPACE, Server};
-use keyslot_e2e::{Namespace, client, install, with_namespace};
-use kube::ResourceExt;
+use keyslot_e2e::{Namespace, audit, client, install, operator, with_namespace};
 use kube::api::{Api, ListParams, LogParams, PostParams};
+use kube::core::NamespaceResourceScope;
+use kube::{Resource, ResourceExt};
 use serde_json::{json, to_string};
 
 use crate::steps::{WORKER_SECRET, formed};
@@ -21,6 +23,19 @@ use crate::steps::{WORKER_SECRET, formed};
 /// Arguments and environment of all processes of a container, again and again while probes come and go.
 const LOOK_AROUND: &str = "n=0; while [ $n -lt 60 ]; do cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ 2>/dev/null; \
                            sleep 0.05; n=$((n+1)); done | tr '\\0' '\\n' | sort -u";
+
+/// Those that there must be, among others.
+const PASSWORDS: [&str; 9] = [
+    "app-password/password",
+    "demo-system/operator-password",
+    "demo-system/probe-password",
+    "demo-system/replication-password",
+    "demo-system/user.default",
+    "demo-system/user.worker",
+    "demo-user-app/password",
+    "demo-user-default/password",
+    "demo-user-worker/password",
+];
 
 #[test]
 fn no_password_is_anywhere_but_in_its_secrets() -> Result<()> {
@@ -48,10 +63,16 @@ fn no_password_is_anywhere_but_in_its_secrets() -> Result<()> {
             .await?;
 
         let canaries = passwords(namespace).await?;
-        ensure!(canaries.len() >= 6, "only {:?}", canaries.keys());
-        for (place, text) in places(namespace).await? {
-            for (name, canary) in &canaries {
-                ensure!(!text.contains(canary.as_str()), "the value of {name} is in {place}");
+        let missing: Vec<_> = PASSWORDS.iter().filter(|name| !canaries.contains_key(**name)).collect();
+        ensure!(missing.is_empty(), "{missing:?} are not among {:?}", canaries.keys());
+        let mut places = objects(namespace).await?;
+        places.extend(of_operators(namespace).await?);
+        places.extend(of_servers(&cluster).await?);
+        places.extend(of_audit_log(namespace)?);
+        for (place, text) in places {
+            for (name, [plain, encoded]) in &canaries {
+                let found = text.contains(plain) || text.contains(encoded);
+                ensure!(!found, "the value of {name} is in {place}");
             }
         }
         Ok(())
@@ -67,45 +88,92 @@ async fn make_password(namespace: &Namespace) -> Result<()> {
     Ok(())
 }
 
-/// Every password that there is: of the system, generated, and given.
-async fn passwords(namespace: &Namespace) -> Result<BTreeMap<String, String>> {
+/// Every password that there is: of the system, generated, and given; as it is, and as a Secret shows it.
+async fn passwords(namespace: &Namespace) -> Result<BTreeMap<String, [String; 2]>> {
     let mut all = BTreeMap::new();
     for secret in namespace.api::<Secret>().list(&ListParams::default()).await? {
         for (key, value) in secret.data.iter().flatten() {
-            let text = String::from_utf8(value.0.clone()).with_context(|| key.clone())?;
-            if (key.contains("password") || key.starts_with("user.")) && text.len() >= 16 {
-                all.insert(format!("{}/{key}", secret.name_any()), text);
+            if key.contains("password") || key.starts_with("user.") {
+                let text = String::from_utf8(value.0.clone()).with_context(|| key.clone())?;
+                let name = format!("{}/{key}", secret.name_any());
+                ensure!(text.len() >= 16, "the value of {name} is too short to be looked for");
+                all.insert(name, [text, to_string(value)?.trim_matches('"').to_owned()]);
             }
         }
     }
     Ok(all)
 }
 
-/// Everything that people and programs without access to Secrets may read.
-async fn places(namespace: &Namespace) -> Result<Vec<(String, String)>> {
-    let every = ListParams::default();
-    let mut places = vec![
-        ("ConfigMaps".to_owned(), to_string(&namespace.api::<ConfigMap>().list(&every).await?)?),
-        ("the resource".to_owned(), to_string(&namespace.api::<RedisCluster>().list(&every).await?)?),
-        ("events".to_owned(), to_string(&namespace.api::<Event>().list(&every).await?)?),
-        ("the StatefulSet".to_owned(), to_string(&namespace.api::<StatefulSet>().list(&every).await?)?),
-        ("pods".to_owned(), to_string(&namespace.api::<Pod>().list(&every).await?)?),
-    ];
-    let operators = Api::<Pod>::namespaced(namespace.client.clone(), OPERATOR_NAMESPACE);
-    for pod in install::operator_pods(&namespace.client).await? {
+/// Everything but Secrets that is about the cluster in Kubernetes.
+async fn objects(namespace: &Namespace) -> Result<Vec<(String, String)>> {
+    Ok(vec![
+        all_of::<ConfigMap>(namespace).await?,
+        all_of::<RedisCluster>(namespace).await?,
+        all_of::<Event>(namespace).await?,
+        all_of::<CoreEvent>(namespace).await?,
+        all_of::<StatefulSet>(namespace).await?,
+        all_of::<ControllerRevision>(namespace).await?,
+        all_of::<Pod>(namespace).await?,
+        all_of::<Service>(namespace).await?,
+        all_of::<PodDisruptionBudget>(namespace).await?,
+    ])
+}
+
+async fn all_of<K>(namespace: &Namespace) -> Result<(String, String)>
+where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+        + Clone
+        + std::fmt::Debug
+        + serde::de::DeserializeOwned
+        + serde::Serialize,
+{
+    let objects = namespace.api::<K>().list(&ListParams::default()).await?;
+    let place = format!("{} of {}", K::plural(&()), K::api_version(&()));
+    ensure!(!objects.items.is_empty(), "there are no {place}");
+    Ok((place, to_string(&objects)?))
+}
+
+/// Logs and metrics of the operator's processes.
+async fn of_operators(namespace: &Namespace) -> Result<Vec<(String, String)>> {
+    let client = &namespace.client;
+    let pods = Api::<Pod>::namespaced(client.clone(), OPERATOR_NAMESPACE);
+    let mut places = Vec::new();
+    for pod in install::operator_pods(client).await? {
         let name = pod.name_any();
-        places.push((format!("log of {name}"), operators.logs(&name, &LogParams::default()).await?));
-    }
-    let pods = namespace.api::<Pod>();
-    let servers = ["demo-0", "demo-1"].map(|pod| {
-        let pods = pods.clone();
-        async move {
-            let log = pods.logs(pod, &LogParams::default()).await?;
-            let processes = exec(&pods, pod, &["sh", "-c", LOOK_AROUND], "").await?;
-            ensure!(processes.contains("redis-server"), "{pod} shows no processes: {processes}");
-            Ok([(format!("log of {pod}"), log), (format!("processes of {pod}"), processes)])
+        // A process that another story ends meanwhile has nothing to say.
+        if let Ok(log) = pods.logs(&name, &LogParams::default()).await {
+            places.push((format!("log of {name}"), log));
         }
-    });
-    places.extend(try_join_all(servers).await?.into_iter().flatten());
+        if let Ok(metrics) = operator::get(client, OPERATOR_NAMESPACE, &name, "metrics").await {
+            places.push((format!("metrics of {name}"), metrics));
+        }
+    }
+    let about_us = places.iter().any(|(_, text)| text.contains(&namespace.name));
+    ensure!(about_us, "no operator has said anything about this namespace");
     Ok(places)
+}
+
+/// Logs of the servers, and their processes with arguments and environment.
+async fn of_servers(cluster: &Cluster) -> Result<Vec<(String, String)>> {
+    let pods = cluster.list_pods().await?;
+    ensure!(pods.len() == 2, "{} pods", pods.len());
+    let servers = pods.iter().map(|pod| async {
+        let (pods, name) = (&cluster.pods, pod.name_any());
+        let log = pods.logs(&name, &LogParams::default()).await?;
+        let processes = exec(pods, &name, &["sh", "-c", LOOK_AROUND], "").await?;
+        for part in ["redis-server", "PATH="] {
+            ensure!(processes.contains(part), "{name} shows no {part}: {processes}");
+        }
+        anyhow::Ok([(format!("log of {name}"), log), (format!("processes of {name}"), processes)])
+    });
+    Ok(try_join_all(servers).await?.into_iter().flatten().collect())
+}
+
+/// All that the operator has asked for, and what it has written into anything but Secrets.
+fn of_audit_log(namespace: &Namespace) -> Result<Option<(String, String)>> {
+    let Some(text) = audit::text("whether a password is in the audit log")? else { return Ok(None) };
+    let has_bodies =
+        text.lines().any(|line| line.contains("requestObject") && line.contains(&namespace.name));
+    ensure!(has_bodies, "the audit log does not show what the operator writes into this namespace");
+    Ok(Some(("the audit log".to_owned(), text)))
 }

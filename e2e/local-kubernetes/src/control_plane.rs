@@ -74,15 +74,20 @@ pub fn write_configuration(state: &State) -> Result<()> {
     Ok(())
 }
 
-/// What tests of permissions and of quiescence read: every request about our resources, and every
-/// request of the operator. The contents of requests stay out, there are passwords in them.
+/// What tests of permissions, of quiescence and of passwords read: every request about our resources, and
+/// every request of the operator. What the operator writes is there too, but into Secrets.
 fn audit_policy() -> serde_json::Value {
+    let operator = [format!("system:serviceaccounts:{OPERATOR_NAMESPACE}")];
+    let secrets = [json!({ "group": "", "resources": ["secrets"] })];
+    let writes = ["create", "update", "patch"];
     json!({
         "apiVersion": "audit.k8s.io/v1",
         "kind": "Policy",
         "omitStages": ["RequestReceived"],
         "rules": [
-            { "level": "Metadata", "userGroups": [format!("system:serviceaccounts:{OPERATOR_NAMESPACE}")] },
+            { "level": "Metadata", "userGroups": operator, "resources": secrets },
+            { "level": "Request", "userGroups": operator, "verbs": writes },
+            { "level": "Metadata", "userGroups": operator },
             { "level": "Metadata", "resources": [{ "group": "keyslot.dev" }] },
             { "level": "None" },
         ],
