@@ -43,6 +43,15 @@ generate: ## Write crds/ and the generated pages
 audit: ## Licences, sources and known flaws of the dependencies
 	@.ci/audit
 
+.PHONY: fuzz
+fuzz: ## Feed the parsers of replies with anything; SECONDS=60 for each
+	@cargo fuzz --version || { echo "cargo install --locked cargo-fuzz"; exit 1; }
+	@cd crates/redis-admin && for target in $$(cargo fuzz list); do \
+		cargo +nightly fuzz run $$target -- -max_total_time=$(SECONDS) || exit 1; \
+	done
+
+SECONDS ?= 60
+
 # file:argument of crdgen
 PAGES = crds/redisclusters.yaml: docs/reference.md:docs docs/conditions.md:conditions
 
