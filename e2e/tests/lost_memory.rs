@@ -1,9 +1,10 @@
 //! Who comes back without memory costs no data: a primary without its keys, an operator without its passwords.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::core::v1::Secret;
 use keyslot_api::conditions::{ConditionType, Reason};
 use keyslot_e2e::clusters::{self, Cluster};
+use keyslot_e2e::invariants;
 use keyslot_e2e::settings::Server;
 use keyslot_e2e::{client, nodes, wait, with_namespace};
 use kube::api::DeleteParams;
@@ -35,6 +36,24 @@ fn a_primary_whose_container_restarts_empty_does_not_empty_its_replica() -> Resu
         cluster.wait_ready().await?;
         client::read(namespace, WORKER_SECRET, KEYS).await?;
         // Its former primary follows it. (Nothing moves primaries back over the hosts yet.)
+        cluster.wait_for(ConditionType::ReplicasHealthy, Reason::AllReplicasInSync).await?;
+        Ok(())
+    })
+}
+
+#[test]
+#[ignore = "a dead node at an address that swallows packets keeps its link `connected`, and is never forgotten"]
+fn a_replica_in_memory_whose_pod_is_deleted_is_replaced() -> Result<()> {
+    with_namespace(async |namespace| {
+        let cluster = formed(namespace, clusters::spec(Server::Valkey91, 3, 1)).await?;
+        let nodes = nodes::read_all(&cluster).await?;
+        let replica = nodes.iter().find(|node| node.myself().is_ok_and(|myself| myself.primary.is_some()));
+        let replica = &replica.context("there is no replica")?.pod;
+        cluster.pods.delete(replica, &DeleteParams::default().grace_period(0)).await?;
+        wait::until("the cluster is whole again", wait::A_WHILE, async || {
+            invariants::check_all_but_places(&nodes::read_all(&cluster).await?, 3, 1)
+        })
+        .await?;
         cluster.wait_for(ConditionType::ReplicasHealthy, Reason::AllReplicasInSync).await?;
         Ok(())
     })
