@@ -1,13 +1,16 @@
 //! Who comes back without memory costs no data: a primary without its keys, an operator without its passwords.
 
 use anyhow::{Context, Result, ensure};
+use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::Secret;
 use keyslot_api::conditions::{ConditionType, Reason};
+use keyslot_api::v1alpha1::Retention;
 use keyslot_e2e::clusters::{self, Cluster};
 use keyslot_e2e::invariants;
 use keyslot_e2e::settings::Server;
 use keyslot_e2e::{client, nodes, wait, with_namespace};
 use kube::api::DeleteParams;
+use serde_json::json;
 
 use crate::steps::{DEFAULT_SECRET, NAME, WORKER_SECRET, formed, storage};
 
@@ -42,7 +45,6 @@ fn a_primary_whose_container_restarts_empty_does_not_empty_its_replica() -> Resu
 }
 
 #[test]
-#[ignore = "a dead node at an address that swallows packets keeps its link `connected`, and is never forgotten"]
 fn a_replica_in_memory_whose_pod_is_deleted_is_replaced() -> Result<()> {
     with_namespace(async |namespace| {
         let cluster = formed(namespace, clusters::spec(Server::Valkey91, 3, 1)).await?;
@@ -63,15 +65,29 @@ fn a_replica_in_memory_whose_pod_is_deleted_is_replaced() -> Result<()> {
 fn a_lost_system_secret_is_told_and_a_new_resource_takes_the_data_over() -> Result<()> {
     with_namespace(async |namespace| {
         let mut spec = clusters::spec(Server::Redis70, 1, 1);
-        spec.storage = Some(storage("64Mi"));
+        let mut volumes = storage("64Mi");
+        volumes.retention_policy.on_delete = Retention::Delete;
+        spec.storage = Some(volumes);
         let cluster = formed(namespace, spec.clone()).await?;
         client::write_and_read(namespace, WORKER_SECRET, KEYS).await?;
         namespace.api::<Secret>().delete("demo-system", &DeleteParams::default()).await?;
 
         let told = cluster.wait_for(ConditionType::Degraded, Reason::SystemSecretLost).await?;
-        ensure!(told.message.contains("demo-system"), "{}", told.message);
+        for words in ["demo-system", "spec.storage.retentionPolicy.onDelete to Retain"] {
+            ensure!(told.message.contains(words), "{}", told.message);
+        }
         client::read(namespace, WORKER_SECRET, KEYS).await?;
 
+        // As the message says.
+        let keep = json!({ "storage": { "retentionPolicy": { "onDelete": "Retain" } } });
+        cluster.change(keep).await?;
+        wait::until("the StatefulSet keeps its volumes", wait::SOON, async || {
+            let set = namespace.api::<StatefulSet>().get(NAME).await?.spec.unwrap_or_default();
+            let policy = set.persistent_volume_claim_retention_policy.and_then(|policy| policy.when_deleted);
+            ensure!(policy.as_deref() == Some("Retain"), "{policy:?}");
+            Ok(())
+        })
+        .await?;
         cluster.delete().await?;
         Cluster::create(namespace, NAME, spec).await?.wait_ready().await?;
         client::read(namespace, WORKER_SECRET, KEYS).await?;

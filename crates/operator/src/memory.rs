@@ -49,6 +49,16 @@ pub struct TopologyPass {
     pub plan: Plan,
     /// How it went.
     pub outcome: Outcome,
+    /// Since when every pass has had the same to say.
+    pub since: Instant,
+}
+
+impl TopologyPass {
+    /// Since when passes have said what this plan says.
+    pub fn since(before: Option<&Self>, plan: &Plan) -> Instant {
+        let same = |pass: &&Self| pass.plan.step == plan.step && pass.plan.message == plan.message;
+        before.filter(same).map_or_else(Instant::now, |pass| pass.since)
+    }
 }
 
 /// What was reported last.

@@ -42,6 +42,7 @@ pub struct NodeWatches(Mutex<HashMap<ClusterRef, BTreeMap<Uid, Standing>>>);
 
 struct Standing {
     pod: WatchedPod,
+    credentials: Credentials,
     hurry: Arc<Notify>,
     task: AbortHandle,
 }
@@ -66,10 +67,12 @@ impl NodeWatches {
         let mut changed = before.keys().any(|uid| !pods.contains_key(uid));
         let mut standing = BTreeMap::new();
         for (uid, pod) in pods {
-            let kept = before.remove(&uid).filter(|s| s.pod.ip == pod.ip);
+            let same = |s: &Standing| s.pod.ip == pod.ip && s.credentials.same_as(credentials);
+            let kept = before.remove(&uid).filter(same);
             changed |= kept.is_none();
-            let mut kept =
-                kept.unwrap_or_else(|| begin(cluster, &pod, nodes.watch(pod.ip, credentials), triggers));
+            let mut kept = kept.unwrap_or_else(|| {
+                begin(cluster, (&pod, credentials), nodes.watch(pod.ip, credentials), triggers)
+            });
             if kept.pod.run != pod.run {
                 // A container has started: its server listens within moments.
                 kept.hurry.notify_one();
@@ -106,7 +109,12 @@ fn addresses(all: &HashMap<ClusterRef, BTreeMap<Uid, Standing>>) -> BTreeSet<IpA
     all.values().flat_map(BTreeMap::values).map(|standing| standing.pod.ip).collect()
 }
 
-fn begin(cluster: &ClusterRef, pod: &WatchedPod, mut watch: Watch, triggers: &Triggers) -> Standing {
+fn begin(
+    cluster: &ClusterRef,
+    (pod, credentials): (&WatchedPod, &Credentials),
+    mut watch: Watch,
+    triggers: &Triggers,
+) -> Standing {
     let hurry = Arc::new(Notify::new());
     let (hurried, cluster, triggers, ip) = (Arc::clone(&hurry), cluster.clone(), triggers.clone(), pod.ip);
     let task = tokio::spawn(async move {
@@ -121,5 +129,5 @@ fn begin(cluster: &ClusterRef, pod: &WatchedPod, mut watch: Watch, triggers: &Tr
             }
         }
     });
-    Standing { pod: pod.clone(), hurry, task: task.abort_handle() }
+    Standing { pod: pod.clone(), credentials: credentials.clone(), hurry, task: task.abort_handle() }
 }

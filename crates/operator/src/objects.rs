@@ -64,22 +64,17 @@ pub enum Created {
 
 /// Makes an object. One of ours that is there already is left as it is, but for the label that the watches go by.
 pub async fn create(client: &Client, owner: Owner<'_>, manifest: &Manifest) -> Result<Created, Error> {
-    on_each_kind!(manifest, object => create_one(client, owner, object, key(manifest)).await)
+    on_each_kind!(manifest, object => create_one(client, owner, object, manifest.key()).await)
 }
 
 /// Brings an object of ours to what the manifest says.
 pub async fn apply(client: &Client, namespace: &str, manifest: &Manifest, uid: &Uid) -> Result<(), Error> {
-    on_each_kind!(manifest, object => apply_one(client, namespace, object, (key(manifest), uid)).await)
+    on_each_kind!(manifest, object => apply_one(client, namespace, object, (manifest.key(), uid)).await)
 }
 
 /// The manifest as it is sent.
 pub fn rendered(manifest: &Manifest) -> serde_json::Value {
     on_each_kind!(manifest, object => serde_json::to_value(object)).unwrap_or_default()
-}
-
-/// `Kind/name`.
-pub fn key(manifest: &Manifest) -> String {
-    format!("{}/{}", manifest.kind(), manifest.name())
 }
 
 /// Who has an object of this key: nobody, or somebody.

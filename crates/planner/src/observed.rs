@@ -28,6 +28,8 @@ pub struct Observed {
     pub acl: Option<FilesSeen>,
     /// The marker `formed` of Secret `<name>-system`: all slots were once served and users were let in.
     pub formed: bool,
+    /// Names of volume claims that pods would take and that somebody else made.
+    pub foreign_volumes: BTreeSet<String>,
     /// Ordinals of the volume claims `data-<name>-<ordinal>` that exist. They may be kept from an earlier resource.
     pub volumes: BTreeSet<u32>,
 }

@@ -79,8 +79,9 @@ fn system_user(rules: &[&str], password: Option<&SecretString>) -> UserRules {
     }
 }
 
-/// The user `default` switched off: a file without a line for it would give everybody everything.
-pub fn default_off() -> UserRules {
+/// A user that can't log in and may do nothing. `default` too needs such a line: a file without one would give everybody
+/// everything.
+pub fn off() -> UserRules {
     UserRules { enabled: false, passwords: BTreeSet::new(), rules: Vec::new(), selectors: Vec::new() }
 }
 

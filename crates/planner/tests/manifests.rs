@@ -118,7 +118,6 @@ fn an_object_that_somebody_else_made_is_left_out() {
             "PodDisruptionBudget/demo-0",
             "PodDisruptionBudget/demo-2",
             "ConfigMap/demo-connection",
-            "Secret/reports",
             "Secret/demo-user-worker-1",
         ]
     );

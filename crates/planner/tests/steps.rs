@@ -115,6 +115,7 @@ fn formed() -> Look {
         config: files(config.data.expect("files")),
         acl: files(BTreeMap::new()),
         formed: true,
+        foreign_volumes: BTreeSet::new(),
         volumes: BTreeSet::new(),
     };
     Look { desired, observed }
@@ -394,20 +395,32 @@ fn files_are_put_back_beside_the_steps_once_there_is_a_cluster() {
 }
 
 #[test]
+fn claims_of_somebody_else_are_not_taken() {
+    let mut look = formed();
+    look.observed.stateful_set = None;
+    look.observed.formed = false;
+    look.observed.foreign_volumes = ["data-demo-1".to_owned()].into();
+    let plan = look.plan();
+    assert!(plan.operations.is_empty() && plan.blocked, "{plan:?}");
+    assert!(plan.message.contains("data-demo-1") && plan.message.contains("keyslot.dev/cluster=demo"));
+}
+
+#[test]
 fn what_becomes_of_volumes_is_changed_at_once() {
     let mut look = formed();
-    let delete = RetentionPolicy { on_delete: Retention::Delete, ..RetentionPolicy::default() };
+    let delete = RetentionPolicy { on_delete: Retention::Delete };
     for (has, wants, changed) in [
         (Some(delete), RetentionPolicy::default(), true),
         (Some(RetentionPolicy::default()), delete, true),
         (Some(delete), delete, false),
         (None, delete, false),
     ] {
+        // Also while nothing has formed: it may never.
+        look.observed.formed = changed;
         look.observed.stateful_set.as_mut().expect("a set").retention = has;
         look.desired.retention = wants;
         let operation = KubeOperation::Retention { uid: Uid::new("set"), policy: wants };
         assert_eq!(look.plan().upkeep, Vec::from_iter(changed.then_some(operation)));
-        assert_eq!(look.plan().step, SETTLED);
     }
 }
 

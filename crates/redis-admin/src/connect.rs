@@ -39,7 +39,8 @@ pub struct Credentials {
 }
 
 impl Credentials {
-    fn same_as(&self, other: &Self) -> bool {
+    /// Whether a login with these is one with those.
+    pub fn same_as(&self, other: &Self) -> bool {
         self.username == other.username && self.password.expose_secret() == other.password.expose_secret()
     }
 }

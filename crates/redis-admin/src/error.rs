@@ -81,6 +81,7 @@ impl Refusal {
 pub const fn unreachable_reason(why: &Unreachable) -> &'static str {
     match why {
         Unreachable::NoAddress => "no-address",
+        Unreachable::NoPassword => "no-password",
         Unreachable::Refused => "connection-refused",
         Unreachable::TimedOut => "timed-out",
         Unreachable::Loading => "loading",

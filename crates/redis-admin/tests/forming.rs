@@ -111,6 +111,7 @@ impl Formation {
             config: files(config.data.unwrap_or_default()),
             acl: files(BTreeMap::new()),
             formed: self.formed,
+            foreign_volumes: BTreeSet::new(),
             volumes: BTreeSet::new(),
         }
     }

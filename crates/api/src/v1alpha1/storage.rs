@@ -56,11 +56,6 @@ pub struct RetentionPolicy {
     /// live.
     #[serde(default)]
     pub on_delete: Retention,
-
-    /// Volumes of pods that scaling in removed; their data is in the other shards by then. `Retain`
-    /// or `Delete`. Default: Retain. Change: live.
-    #[serde(default)]
-    pub on_scale_in: Retention,
 }
 
 /// Whether a volume outlives its pod.

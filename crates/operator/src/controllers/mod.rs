@@ -123,11 +123,11 @@ fn retry<N: Nodes>(controller: Loop, cluster: &Guarded, error: &Error, ctx: &Con
     }
 }
 
-/// When the plan wants another look.
-fn action(requeue: Requeue) -> Action {
-    Action::requeue(match requeue {
+/// How long after a pass the plan wants another look.
+const fn duration(requeue: Requeue) -> Duration {
+    match requeue {
         Requeue::Now => Duration::ZERO,
         Requeue::Soon => SOON,
         Requeue::After(duration) => duration,
-    })
+    }
 }

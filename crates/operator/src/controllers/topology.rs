@@ -1,5 +1,7 @@
 //! The topology loop: everything but users and live settings. Sequential: look at all, decide, act in order.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use keyslot_api::v1alpha1::RedisCluster;
 use keyslot_planner::plan::{Operation, Plan, Requeue};
@@ -8,10 +10,11 @@ use kube::Resource;
 use kube::runtime::controller::Action;
 use tracing::info;
 
-use super::{SOON, action};
+use super::{SOON, duration};
 use crate::cluster::ClusterRef;
 use crate::context::Context;
 use crate::memory::TopologyPass;
+use crate::metrics::Loop;
 use crate::nodes::Nodes;
 use crate::reconcile::base_objects::bring_up;
 use crate::reconcile::dereference::dereference;
@@ -19,6 +22,12 @@ use crate::reconcile::execute::{Executed, execute, execute_each};
 use crate::reconcile::observe::observe;
 use crate::reconcile::report::report;
 use crate::reconcile::{Error, passwords};
+
+/// How long a cluster is left alone in which nothing is to be done.
+const RESYNC: Duration = Duration::from_secs(10);
+
+/// Forming and healing take less than this without a change of what there is to say.
+const UNTIL_SLOWER: Duration = Duration::from_secs(5);
 
 /// One pass.
 pub async fn reconcile<N: Nodes>(cluster: &RedisCluster, ctx: &Context<N>) -> Result<Action, Error> {
@@ -28,29 +37,41 @@ pub async fn reconcile<N: Nodes>(cluster: &RedisCluster, ctx: &Context<N>) -> Re
     let brought_up = bring_up(cluster, &desired, ctx).await;
     let observed = observe(&desired, ctx).await?;
     let plan = next_step(&desired, &observed, Timestamp::now());
-    let kept_up = execute_each(&desired, &plan.upkeep, ctx).await;
+    // What stands beside the steps is tried again with the next look; it delays and ends nothing.
+    let beside = brought_up.worse(execute_each(&desired, &plan.upkeep, ctx).await);
+    if let Executed::Failed { reason, .. } = &beside {
+        ctx.metrics.error(Loop::Topology, reason);
+    }
     let planned = execute(&desired, &plan.operations, ctx).await;
+    let memory = ctx.memory.of(cluster.meta());
+    let since = TopologyPass::since(memory.facts().topology.as_deref(), &plan);
+    let next = slower(wait(&plan, &planned, &beside), since.elapsed());
     // What the plan has to tell comes first.
-    let executed = planned.worse(brought_up).worse(kept_up);
+    let executed = planned.clone().worse(beside);
     log(cluster, &plan, &executed);
-    let next = next(&plan, &executed);
-    ctx.memory.of(cluster.meta()).topology(TopologyPass { observed, plan, outcome: executed.outcome() });
+    memory.topology(TopologyPass { observed, plan, outcome: executed.outcome(), since });
     report(cluster, &desired, ctx).await?;
-    executed.result()?;
-    Ok(next)
+    planned.result()?;
+    Ok(Action::requeue(next))
 }
 
-fn next(plan: &Plan, executed: &Executed) -> Action {
-    match executed {
-        Executed::NotYet(wait) => Action::requeue(*wait),
-        // What was written comes back as an event, at once; until then the watch's copies are old.
-        Executed::Done if only_kubernetes(plan) && plan.requeue == Requeue::Now => Action::requeue(SOON),
+/// How long until the next look, if nothing happens before.
+fn wait(plan: &Plan, planned: &Executed, beside: &Executed) -> Duration {
+    let wait = match (planned, beside) {
+        (Executed::NotYet(wait), _) => return *wait,
         // Nothing was done: another look would show the same.
-        Executed::Paused if plan.requeue == Requeue::Now => {
-            Action::requeue(std::time::Duration::from_secs(10))
-        }
-        _ => action(plan.requeue),
-    }
+        (Executed::Paused, _) => RESYNC,
+        // What was written comes back as an event, at once; until then the watch's copies are old.
+        (Executed::Done, _) if only_kubernetes(plan) && plan.requeue == Requeue::Now => SOON,
+        _ => duration(plan.requeue),
+    };
+    if let Executed::NotYet(sooner) = beside { wait.min(*sooner) } else { wait }
+}
+
+/// A look that shows the same again and again is taken less and less often: a network policy may be in the way of what
+/// is waited for.
+fn slower(wait: Duration, same_for: Duration) -> Duration {
+    if same_for < UNTIL_SLOWER { wait } else { wait.max((same_for / 10).min(RESYNC)) }
 }
 
 fn only_kubernetes(plan: &Plan) -> bool {
@@ -70,7 +91,6 @@ fn log(cluster: &RedisCluster, plan: &Plan, executed: &Executed) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     fn plan(operations: Vec<Operation>, requeue: Requeue) -> Plan {
         let (step, message) = ("a_step", String::new());
@@ -79,20 +99,25 @@ mod tests {
 
     #[test]
     fn a_paused_cluster_is_not_looked_at_in_a_hot_loop() {
-        assert_eq!(
-            next(&plan(Vec::new(), Requeue::Now), &Executed::Paused),
-            Action::requeue(Duration::from_secs(10))
-        );
+        for requeue in [Requeue::Now, Requeue::Soon] {
+            let plan = plan(Vec::new(), requeue);
+            assert_eq!(wait(&plan, &Executed::Paused, &Executed::Paused), RESYNC, "{requeue:?}");
+        }
     }
 
     #[test]
     fn what_the_world_is_not_ready_for_is_tried_again_soon() {
-        let executed = Executed::NotYet(Duration::from_millis(100));
-        assert_eq!(
-            next(&plan(Vec::new(), Requeue::Now), &executed),
-            Action::requeue(Duration::from_millis(100))
-        );
-        let settled = plan(Vec::new(), Requeue::After(Duration::from_secs(10)));
-        assert_eq!(next(&settled, &Executed::Done), Action::requeue(Duration::from_secs(10)));
+        let not_yet = Executed::NotYet(Duration::from_millis(100));
+        let settled = plan(Vec::new(), Requeue::After(RESYNC));
+        assert_eq!(wait(&settled, &not_yet, &Executed::Done), Duration::from_millis(100));
+        assert_eq!(wait(&settled, &Executed::Done, &not_yet), Duration::from_millis(100));
+        assert_eq!(wait(&settled, &Executed::Done, &Executed::Done), RESYNC);
+    }
+
+    #[test]
+    fn a_look_that_shows_the_same_for_long_is_taken_less_often() {
+        assert_eq!(slower(SOON, Duration::from_secs(4)), SOON);
+        assert_eq!(slower(SOON, Duration::from_secs(20)), Duration::from_secs(2));
+        assert_eq!(slower(SOON, Duration::from_hours(2)), RESYNC);
     }
 }

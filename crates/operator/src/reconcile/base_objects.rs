@@ -9,6 +9,7 @@ use super::execute::Executed;
 use crate::cluster::ClusterRef;
 use crate::context::Context;
 use crate::difference::{differs, stamped};
+use crate::metrics::Loop;
 use crate::nodes::Nodes;
 use crate::objects::{self, Created, Owner};
 use crate::ownership::{Ownership, ownership};
@@ -25,7 +26,7 @@ pub async fn bring_up<N: Nodes>(cluster: &RedisCluster, desired: &Desired, ctx: 
     // Users' Secrets are promises of a login that works: they follow the users.
     let manifests = base_manifests(desired).into_iter().filter(|m| !matches!(m, Manifest::Secret(_)));
     let kept = manifests.map(|manifest| async move {
-        let object = objects::key(&manifest);
+        let object = manifest.key();
         let kept = keep(cluster, desired, manifest, ctx).await;
         kept.err().map_or(Executed::Done, |error| Executed::refused(format!("keep {object}"), &error))
     });
@@ -39,11 +40,12 @@ pub async fn keep<N: Nodes>(
     manifest: Manifest,
     ctx: &Context<N>,
 ) -> Result<(), objects::Error> {
-    let key = objects::key(&manifest);
+    let key = manifest.key();
     let manifest = stamped(manifest);
     let owner = Owner::from(desired);
     let foreign = |object: String| {
         if ctx.memory.of(cluster.meta()).found_foreign(object) {
+            ctx.metrics.error(Loop::Topology, "ResourceConflict");
             // The next pass knows of it, and says so.
             ctx.triggers.both(&ClusterRef::of(cluster.meta()));
         }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use futures::future::try_join_all;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{Pod, Secret};
@@ -65,22 +66,20 @@ async fn password_secrets<N: Nodes>(
     let passwords = cluster.spec.users.iter().flat_map(|user| &user.passwords);
     let wanted: BTreeSet<&str> =
         passwords.filter_map(|p| p.secret_key_ref.as_ref()).map(|r| r.name.as_str()).collect();
-    let mut found = BTreeMap::new();
-    for name in wanted {
+    let api = &Api::<Secret>::namespaced(ctx.client.clone(), &key.namespace);
+    let looks = wanted.into_iter().map(|name| async move {
         if let Some(secret) = named(&ctx.stores.user_passwords, key, name) {
             let values = secret.data.as_ref().map(texts).unwrap_or_default();
-            found.insert(name.to_owned(), PasswordSecret { allowed: true, values });
-            continue;
+            return Ok(Some((name.to_owned(), PasswordSecret { allowed: true, values })));
         }
-        let api = Api::<Secret>::namespaced(ctx.client.clone(), &key.namespace);
         let there = api.get_metadata_opt(name).await.map_err(|source| {
             Error::Dereference(objects::Error::Api { object: format!("Secret/{name}"), source })
         })?;
-        if there.is_some() {
-            found.insert(name.to_owned(), PasswordSecret { allowed: false, values: BTreeMap::new() });
-        }
-    }
-    Ok(found)
+        let forbidden = || PasswordSecret { allowed: false, values: BTreeMap::new() };
+        Ok(there.map(|_| (name.to_owned(), forbidden())))
+    });
+    let found: Vec<_> = try_join_all(looks).await?;
+    Ok(found.into_iter().flatten().collect())
 }
 
 fn texts(data: &BTreeMap<String, ByteString>) -> BTreeMap<String, SecretString> {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use futures::future::join_all;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
+use keyslot_api::labels::CLUSTER;
 use keyslot_api::v1alpha1::AclStorage;
 use keyslot_planner::Desired;
 use keyslot_planner::ids::{PodName, Uid};
@@ -36,14 +37,16 @@ pub async fn observe<N: Nodes>(desired: &Desired, ctx: &Context<N>) -> Result<Ob
     let mut members = members(desired, own_set, ctx);
     ask(&mut members, desired, ctx).await;
     let config = named(&ctx.stores.config_maps, &key, &names::config(&desired.name));
+    // Volumes can be left without pods only while nothing makes pods for them; an ephemeral cluster uses none.
+    let kept = if stateful_set.is_none() && desired.in_force.storage.is_some() {
+        volumes(desired, ctx).await?
+    } else {
+        Volumes::default()
+    };
     Ok(Observed {
         pods: members,
-        // Volumes can be left without pods only while nothing makes pods for them; an ephemeral cluster uses none.
-        volumes: if stateful_set.is_none() && desired.in_force.storage.is_some() {
-            volumes(desired, ctx).await?
-        } else {
-            BTreeSet::new()
-        },
+        volumes: kept.ordinals,
+        foreign_volumes: kept.foreign,
         stateful_set,
         config: config.and_then(|map| files(desired, &map.metadata, map.data.clone().unwrap_or_default())),
         acl: users_file(desired, ctx),
@@ -93,7 +96,12 @@ pub fn members<N: Nodes>(
 }
 
 async fn ask<N: Nodes>(members: &mut BTreeMap<PodName, Member>, desired: &Desired, ctx: &Context<N>) {
-    let Some(credentials) = &credentials(desired) else { return };
+    let Some(credentials) = &credentials(desired) else {
+        for member in members.values_mut() {
+            member.redis = Err(Unreachable::NoPassword);
+        }
+        return;
+    };
     let asked = members.values_mut().filter_map(|member| member.ip.map(|ip| (ip, &mut member.redis)));
     let asked = asked.map(|(ip, answer)| async move {
         // The client keeps the limit; this is for one that does not.
@@ -128,13 +136,36 @@ fn files(desired: &Desired, metadata: &ObjectMeta, files: BTreeMap<String, Strin
     own.then(|| FilesSeen { uid: Uid::new(metadata.uid.clone().unwrap_or_default()), files })
 }
 
-/// Ordinals of the volume claims that are kept from an earlier resource, or from before the StatefulSet went away.
-async fn volumes<N: Nodes>(desired: &Desired, ctx: &Context<N>) -> Result<BTreeSet<u32>, Error> {
+/// Volume claims with names that pods take, while there are no pods.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Volumes {
+    /// Ordinals of those that are kept from an earlier resource, or from before the StatefulSet went away.
+    ordinals: BTreeSet<u32>,
+    /// Names of those that somebody else made.
+    foreign: BTreeSet<String>,
+}
+
+async fn volumes<N: Nodes>(desired: &Desired, ctx: &Context<N>) -> Result<Volumes, Error> {
     let api = Api::<PersistentVolumeClaim>::namespaced(ctx.client.clone(), &desired.namespace);
     let claims = api.list_metadata(&ListParams::default()).await.map_err(|source| {
         Error::Observe(objects::Error::Api { object: "PersistentVolumeClaim".to_owned(), source })
     })?;
-    Ok(claims.items.iter().filter_map(|claim| kept_ordinal(&claim.metadata, &desired.name)).collect())
+    Ok(sorted(claims.items.into_iter().map(|claim| claim.metadata), &desired.name))
+}
+
+/// Claims carry the cluster's label from their template; whoever makes one by hand says with it what it is for.
+fn sorted(claims: impl Iterator<Item = ObjectMeta>, cluster: &str) -> Volumes {
+    let mut volumes = Volumes::default();
+    for claim in claims {
+        let Some(ordinal) = kept_ordinal(&claim, cluster) else { continue };
+        let label = claim.labels.as_ref().and_then(|labels| labels.get(CLUSTER));
+        if label.is_some_and(|name| name == cluster) {
+            volumes.ordinals.insert(ordinal);
+        } else {
+            volumes.foreign.extend(claim.name);
+        }
+    }
+    volumes
 }
 
 /// `data-<cluster>-<ordinal>`, if it stays. A claim that belongs to a StatefulSet which is away goes away with it.
@@ -172,6 +203,22 @@ mod tests {
         for other in ["data-demo-x", "data-demo-1-0", "data-demo2-0", "demo-0", "data-demo-", "logs-demo-0"] {
             assert_eq!(kept_ordinal(&claim(other), "demo"), None, "{other}");
         }
+    }
+
+    #[test]
+    fn a_claim_without_our_label_is_somebody_elses() {
+        let labelled = |name: &str, cluster: &str| ObjectMeta {
+            labels: Some([(CLUSTER.to_owned(), cluster.to_owned())].into()),
+            ..claim(name)
+        };
+        let claims = [
+            labelled("data-demo-0", "demo"),
+            claim("data-demo-1"),
+            labelled("data-demo-2", "other"),
+            claim("logs-demo-3"),
+        ];
+        let foreign = ["data-demo-1", "data-demo-2"].map(ToOwned::to_owned).into();
+        assert_eq!(sorted(claims.into_iter(), "demo"), Volumes { ordinals: [0].into(), foreign });
     }
 
     #[test]

@@ -42,7 +42,14 @@ pub async fn ensure<N: Nodes>(
     let mut seen =
         named(&ctx.stores.secrets, &key, &names::system(&key.name)).map(|secret| (*secret).clone());
     if !inputs.system.formed || is_system_secret_lost(&inputs) {
-        seen = system_secret::live(owner, &ctx.client).await.map_err(Error::Passwords)?;
+        seen = match system_secret::live(owner, &ctx.client).await {
+            Err(objects::Error::Foreign { object }) => {
+                ctx.memory.of(cluster.meta()).found_foreign(object.clone());
+                inputs.foreign_objects.insert(object);
+                return Ok(inputs);
+            }
+            found => found.map_err(Error::Passwords)?,
+        };
         inputs.system = seen.as_ref().map(memory).unwrap_or_default();
         if is_system_secret_lost(&inputs) {
             // New passwords would let nobody in.
@@ -118,7 +125,7 @@ async fn store<N: Nodes>(
     ctx: &Context<N>,
 ) -> Result<Stored, objects::Error> {
     let manifest = manifests::system_secret(cluster, memory);
-    let key = objects::key(&manifest);
+    let key = manifest.key();
     let api = Api::<Secret>::namespaced(ctx.client.clone(), owner.namespace);
     let name = manifest.name();
     let failed = |source| objects::Error::Api { object: key.clone(), source };

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use keyslot_api::conditions::Reason;
 use keyslot_api::v1alpha1::{RedisCluster, RedisClusterSpec};
 
-use super::{Desired, Inputs, Problem, usable, users};
+use super::{Desired, Inputs, Problem, SystemMemory, usable, users};
 use crate::config;
 use crate::ids::{ShardNumber, Uid};
 use crate::manifests::names;
@@ -20,7 +20,8 @@ impl Desired {
         let in_force = in_force(&wanted, inputs);
         let users = users::users(&name, &cluster.spec.users, inputs);
         problems.extend(users.problems);
-        problems.extend(is_system_secret_lost(inputs).then(|| system_secret_lost(&name)));
+        let is_lost = is_system_secret_lost(inputs);
+        problems.extend(is_lost.then(|| system_secret_lost(&name, in_force.storage.is_some())));
         problems.extend(inputs.foreign_objects.iter().filter_map(|object| conflict(&name, object)));
 
         Self {
@@ -37,7 +38,8 @@ impl Desired {
             users: users.parts,
             user_passwords: users.passwords,
             user_secrets: users.secrets,
-            system: inputs.system.clone(),
+            // Of a cluster whose marker is lost nobody knows that it is empty.
+            system: SystemMemory { formed: inputs.system.formed || is_lost, ..inputs.system.clone() },
             budget_shards: budget_shards(in_force.replicas_per_shard, in_force.shards, &inputs.shards_seen),
             foreign_objects: inputs.foreign_objects.clone(),
             problems,
@@ -72,14 +74,21 @@ pub fn is_system_secret_lost(inputs: &Inputs) -> bool {
     inputs.in_force.is_some() && !inputs.system.is_complete()
 }
 
-fn system_secret_lost(name: &str) -> Problem {
+fn system_secret_lost(name: &str, has_volumes: bool) -> Problem {
     let secret = crate::manifests::names::system(name);
+    let without = if has_volumes {
+        "set spec.storage.retentionPolicy.onDelete to Retain, delete the resource and create it again: it takes its volumes \
+         over"
+    } else {
+        "the data lives only as long as the pods: copy it away as one of the users, then delete the resource and create it \
+         again"
+    };
     Problem {
         reason: Reason::SystemSecretLost,
         field: format!("Secret/{secret}"),
         message: format!(
-            "Secret {secret}, or a password in it, is gone, and the nodes let nobody in without: put it back from a \
-             backup; without one, delete the resource keeping its volumes and create it again"
+            "Secret {secret}, or a password in it, is gone, and the operator can't log in to the nodes without: put it back \
+             from a backup, with its labels and owner references; if there is none, {without}"
         ),
     }
 }

@@ -19,17 +19,10 @@ pub(super) struct Passwords {
     pub(super) plaintext: Option<SecretString>,
 }
 
-impl Passwords {
-    /// Nobody gets in.
-    pub(super) const fn none() -> Self {
-        Self { hashes: BTreeSet::new(), plaintext: None }
-    }
-}
-
 /// Resolves all passwords of a user. One that can't be used makes the whole user keep what it has: with the others
 /// alone, a password that clients use would end.
 pub(super) fn resolve(user: &User, inputs: &Inputs) -> Result<Passwords, Problem> {
-    let mut found = Passwords::none();
+    let mut found = Passwords { hashes: BTreeSet::new(), plaintext: None };
     if user.passwords.is_empty() {
         let generated = inputs.system.user_passwords.get(&user.name).ok_or_else(|| Problem {
             reason: Reason::AclNotApplied,

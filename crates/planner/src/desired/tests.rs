@@ -458,6 +458,8 @@ fn a_lost_system_secret_is_a_problem_and_keeps_what_is_in_force() {
     let inputs = Inputs { in_force: Some(carried), ..Inputs::default() };
     let desired = Desired::from_spec(&wanted, &inputs);
     assert_eq!(desired.problems[0].reason, Reason::SystemSecretLost);
+    assert!(desired.system.formed, "nobody knows that it is empty");
+    assert!(desired.problems[0].message.contains("copy it away"), "{}", desired.problems[0].message);
     assert_eq!(desired.in_force.image, "redis:8.0");
     let mut system = own_passwords();
     let lost =
@@ -492,5 +494,9 @@ fn switching_a_user_off_needs_no_password() {
     };
     let part = |enabled| Desired::from_spec(&user(enabled), &Inputs::default()).users["app"].clone();
     assert!(matches!(part(true), Part::KeepLast(_)));
-    assert!(matches!(part(false), Part::Wanted(rules) if !rules.enabled));
+    assert_eq!(part(false), Part::Wanted(crate::system_users::off()));
+    let wrong =
+        json!({"image": "redis:8.0", "users": [{"name": "app", "enabled": false, "rules": ["+a\nb"]}]});
+    let desired = Desired::from_spec(&cluster(wrong), &Inputs::default());
+    assert_eq!(desired.users["app"], Part::Wanted(crate::system_users::off()), "nor usable rules");
 }

@@ -40,17 +40,12 @@ pub(super) fn users(cluster: &str, specs: &[User], inputs: &Inputs) -> Users {
             });
             continue;
         }
-        let resolved = match passwords::resolve(user, inputs) {
-            // Switching somebody off needs no password.
-            Err(_) if !user.enabled => Ok(passwords::Passwords::none()),
-            resolved => resolved,
-        };
-        let part = match rules(user).and_then(|rules| Ok((rules, resolved?))) {
-            Ok((rules, passwords)) => {
-                if let Some(plaintext) = passwords.plaintext {
+        let part = match part(user, inputs) {
+            Ok((rules, plaintext)) => {
+                if let Some(plaintext) = plaintext {
                     all.passwords.insert(user.name.clone(), plaintext);
                 }
-                Part::Wanted(UserRules { passwords: passwords.hashes, ..rules })
+                Part::Wanted(rules)
             }
             Err(problem) => Part::KeepLast(problem),
         };
@@ -64,8 +59,20 @@ pub(super) fn users(cluster: &str, specs: &[User], inputs: &Inputs) -> Users {
             }
         }
     }
-    all.parts.entry("default".to_owned()).or_insert_with(|| Part::Wanted(system_users::default_off()));
+    all.parts.entry("default".to_owned()).or_insert_with(|| Part::Wanted(system_users::off()));
     all
+}
+
+/// The rules of a user, and the password that its Secret tells. Whoever is switched off keeps neither: it takes effect
+/// whatever else is wrong with the user, and connections that stay may do nothing any more.
+fn part(user: &User, inputs: &Inputs) -> Result<(UserRules, Option<SecretString>), Problem> {
+    if !user.enabled {
+        return Ok((system_users::off(), None));
+    }
+    let passwords = passwords::resolve(user, inputs);
+    let rules = rules(user)?;
+    let passwords = passwords?;
+    Ok((UserRules { passwords: passwords.hashes, ..rules }, passwords.plaintext))
 }
 
 /// What is wrong with a user's name. The text itself is shown escaped.

@@ -32,7 +32,7 @@ pub fn users_file(desired: &Desired, text: &str) -> Manifest {
 /// The text that every supported server accepts unasked: `default` off and the system's users. The first line is the
 /// one that matters most: without it `default` may do everything without a password.
 pub fn baseline_users_file(desired: &Desired) -> String {
-    let mut text = system_users::default_off().file_line("default");
+    let mut text = system_users::off().file_line("default");
     text.push('\n');
     for (name, user) in &desired.system_users {
         // Writing into a String can't fail.

@@ -72,6 +72,11 @@ impl Manifest {
         }
     }
 
+    /// `Kind/name`: how an object is named in messages and looked up among those of somebody else.
+    pub fn key(&self) -> String {
+        format!("{}/{}", self.kind(), self.name())
+    }
+
     /// The object's name.
     pub fn name(&self) -> &str {
         self.metadata().name.as_deref().unwrap_or_default()
@@ -81,7 +86,7 @@ impl Manifest {
 /// Kind and name only: a Secret's content must not reach a log by way of a plan.
 impl fmt::Debug for Manifest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.kind(), self.name())
+        f.write_str(&self.key())
     }
 }
 
@@ -93,7 +98,7 @@ pub fn base_manifests(desired: &Desired) -> Vec<Manifest> {
     manifests.extend(desired.budget_shards.iter().map(|shard| budget(desired, *shard)));
     manifests.push(connection(desired));
     manifests.extend(user_secrets(desired));
-    manifests.retain(|manifest| !desired.foreign_objects.contains(&format!("{manifest:?}")));
+    manifests.retain(|manifest| !desired.foreign_objects.contains(&manifest.key()));
     manifests
 }
 

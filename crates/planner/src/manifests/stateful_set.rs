@@ -70,7 +70,7 @@ pub fn retention_of(set: &StatefulSet) -> Option<RetentionPolicy> {
         Some("Delete") => Retention::Delete,
         _ => Retention::Retain,
     };
-    Some(RetentionPolicy { on_delete: read(&policy.when_deleted), on_scale_in: read(&policy.when_scaled) })
+    Some(RetentionPolicy { on_delete: read(&policy.when_deleted) })
 }
 
 /// The policy in the words of a StatefulSet.
@@ -81,6 +81,7 @@ pub fn retention(policy: RetentionPolicy) -> StatefulSetPersistentVolumeClaimRet
     };
     StatefulSetPersistentVolumeClaimRetentionPolicy {
         when_deleted: word(policy.on_delete),
-        when_scaled: word(policy.on_scale_in),
+        // Whoever lowers `replicas` by hand must not delete volumes that own slots.
+        when_scaled: word(Retention::Retain),
     }
 }

@@ -106,6 +106,8 @@ impl fmt::Display for PodTrouble {
 pub enum Unreachable {
     /// The pod has no address yet.
     NoAddress,
+    /// The operator's own password is not there: nobody was asked.
+    NoPassword,
     /// Nobody listens there.
     Refused,
     /// No answer within the deadline.
@@ -122,6 +124,7 @@ impl fmt::Display for Unreachable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoAddress => f.write_str("the pod has no address yet"),
+            Self::NoPassword => f.write_str("the operator has no password to log in with"),
             Self::Refused => f.write_str("nothing listens on port 6379 yet"),
             Self::TimedOut => f.write_str("no answer in time"),
             Self::Loading => f.write_str("it is loading its data file"),

@@ -4,6 +4,8 @@
 //! Why here: everything else needs pods.
 //! Never: lowers `replicas`, or touches the pod template of a StatefulSet that is there.
 
+use keyslot_api::labels;
+
 use crate::manifests;
 use crate::words::counted;
 
@@ -13,6 +15,9 @@ pub(super) fn step(view: &View<'_>) -> Verdict {
     let desired = view.desired;
     if let Some(object) = foreign_part(view) {
         return block(format!("{object} was made by someone else and is in the way: remove or rename it"));
+    }
+    if let Some(message) = foreign_volumes(view) {
+        return block(message);
     }
     // Once there is a cluster that serves, its files are looked after beside the steps.
     let serves = view.observed.formed && view.observed.stateful_set.is_some();
@@ -38,6 +43,19 @@ pub(super) fn step(view: &View<'_>) -> Verdict {
         return Verdict::Nothing;
     }
     Verdict::Act { message, operations: operations.into_iter().map(Operation::Kube).collect() }
+}
+
+/// A pod takes whatever claim has its name; a server would write into somebody else's data.
+pub fn foreign_volumes(view: &View<'_>) -> Option<String> {
+    let claims: Vec<&str> = view.observed.foreign_volumes.iter().map(String::as_str).collect();
+    let own = format!("{}={}", labels::CLUSTER, view.desired.name);
+    (!claims.is_empty()).then(|| {
+        format!(
+            "PersistentVolumeClaims {} were made by someone else and would be taken by the pods: label those with {own} \
+             that are to be taken over, and remove or rename the others",
+            claims.join(", ")
+        )
+    })
 }
 
 /// An object that pods need and that is not ours. A running cluster goes on without touching it.

@@ -3,7 +3,7 @@
 //! Does: puts the files back, and sets the retention policy. Pods read files only when they start.
 //! Why beside the steps: the cluster runs without any of it, and one object that can't be written (it is immutable, a
 //! webhook refuses it) must keep nobody from being healed.
-//! Never: before the cluster has formed, when pods wait for their files (`create_workload`); an object of somebody else.
+//! Never: files before the cluster has formed, when pods wait for them (`create_workload`); an object of somebody else.
 
 use crate::manifests::{self, Manifest};
 use crate::observed::FilesSeen;
@@ -12,10 +12,10 @@ use super::{KubeOperation, View};
 
 pub(super) fn operations(view: &View<'_>) -> Vec<KubeOperation> {
     let (desired, observed) = (view.desired, view.observed);
-    let Some(set) = observed.stateful_set.as_ref().filter(|set| observed.formed && !set.terminating) else {
+    let Some(set) = observed.stateful_set.as_ref().filter(|set| !set.terminating) else {
         return Vec::new();
     };
-    let mut operations = files(view);
+    let mut operations = if observed.formed { files(view) } else { Vec::new() };
     if set.retention.is_some_and(|present| present != desired.retention) {
         operations.push(KubeOperation::Retention { uid: set.uid.clone(), policy: desired.retention });
     }
@@ -50,7 +50,7 @@ pub(super) fn files(view: &View<'_>) -> Vec<KubeOperation> {
 /// An object of somebody else has its name: it is not tried again and again, the condition tells of it.
 fn is_in_the_way(operation: &KubeOperation, view: &View<'_>) -> bool {
     match operation {
-        KubeOperation::Create(manifest) => view.desired.foreign_objects.contains(&format!("{manifest:?}")),
+        KubeOperation::Create(manifest) => view.desired.foreign_objects.contains(&manifest.key()),
         _ => false,
     }
 }

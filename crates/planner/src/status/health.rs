@@ -114,6 +114,9 @@ pub(super) fn degraded(desired: &Desired, observed: &Observed, plan: &Plan, outc
     if let Some((pod, (reason, words))) = troubled {
         return yes(reason, format!("pod {pod}: {words}"));
     }
+    if plan.blocked && plan.step == "create_workload" {
+        return yes(Reason::ResourceConflict, plan.message.clone());
+    }
     if plan.blocked && plan.step == "meet_nodes" {
         return yes(Reason::ForeignNode, plan.message.clone());
     }

@@ -27,11 +27,28 @@ pub(super) fn update_pending(desired: &Desired, observed: &Observed) -> Judgemen
     {
         fields.push(shards_field);
     }
-    if fields.is_empty() {
+    let mut waiting = Vec::new();
+    if !fields.is_empty() {
+        waiting.push(format!(
+            "accepted, not carried out by this version of the operator: {}",
+            fields.join(", ")
+        ));
+    }
+    let outdated = if observed.formed { outdated_pods(observed) } else { Vec::new() };
+    if !outdated.is_empty() {
+        waiting.push(format!("made from an earlier template of the StatefulSet: {}", outdated.join(", ")));
+    }
+    if waiting.is_empty() {
         return no(Reason::UpToDate, "the whole resource is in force");
     }
-    let message = format!("accepted, not carried out by this version of the operator: {}", fields.join(", "));
-    yes(Reason::WaitingForRoll, message)
+    yes(Reason::WaitingForRoll, waiting.join("; "))
+}
+
+fn outdated_pods(observed: &Observed) -> Vec<&str> {
+    let latest = observed.stateful_set.as_ref().and_then(|set| set.update_revision.as_ref());
+    let outdated = |member: &&Member| member.revision.is_some() && member.revision.as_ref() != latest;
+    let pods = observed.pods.iter().filter(|(_, member)| latest.is_some() && outdated(member));
+    pods.map(|(pod, _)| pod.as_str()).collect()
 }
 
 pub(super) fn acl_applied(desired: &Desired, observed: &Observed, report: &SettingsReport) -> Judgement {

@@ -54,7 +54,7 @@ pub fn status(inputs: StatusInputs<'_>) -> RedisClusterStatus {
         status.shard_count = i32::try_from(status.shards.len()).ok();
     }
     if let Some(report) = settings {
-        status.users = users::users(desired, report);
+        status.users = users::users(&cluster.spec.users, desired, report);
         status.binding = binding(desired);
     }
     status.conditions = conditions::conditions(&inputs, &status.conditions, now);

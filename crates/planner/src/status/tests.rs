@@ -285,6 +285,16 @@ const CASES: &[Case] = &[
         shows: &[(UpdatePending, "True", Reason::WaitingForRoll), (Ready, "True", Reason::AllHealthy)],
     },
     Case {
+        what: "a pod is older than the template",
+        change: |w| {
+            w.observed.stateful_set.as_mut().unwrap().update_revision = Some("new".to_owned());
+            for (pod, member) in &mut w.observed.pods {
+                member.revision = Some(if pod.as_str() == "demo-1" { "old" } else { "new" }.to_owned());
+            }
+        },
+        shows: &[(UpdatePending, "True", Reason::WaitingForRoll), (Ready, "True", Reason::AllHealthy)],
+    },
+    Case {
         what: "slots are on no pod",
         change: |w| {
             if let Role::Primary { slots, .. } = &mut w.node("demo-0").role {

@@ -1,14 +1,14 @@
 //! The users of the status: on how many nodes each is in force.
 
-use keyslot_api::v1alpha1::UserStatus;
+use keyslot_api::v1alpha1::{User, UserStatus};
 
-use crate::acl::UserRules;
-use crate::desired::{Desired, Part};
+use crate::desired::Desired;
 use crate::settings::{SettingsReport, UserState};
 
-pub(super) fn users(desired: &Desired, report: &SettingsReport) -> Vec<UserStatus> {
+pub(super) fn users(specs: &[User], desired: &Desired, report: &SettingsReport) -> Vec<UserStatus> {
     let total = i32::try_from(report.nodes.len()).unwrap_or(i32::MAX);
-    let listed = desired.users.iter().filter(|(_, user)| !is_unlisted_default(user)).map(|(name, _)| name);
+    // `default` is always wanted, also when nobody lists it.
+    let listed = desired.users.keys().filter(|name| specs.iter().any(|spec| spec.name == **name));
     let applied = |name: &str| {
         let on = |node: &Result<crate::settings::NodeReport, _>| {
             node.as_ref().is_ok_and(|node| node.users.get(name) == Some(&UserState::Applied))
@@ -23,9 +23,4 @@ pub(super) fn users(desired: &Desired, report: &SettingsReport) -> Vec<UserStatu
             nodes_total: total,
         })
         .collect()
-}
-
-/// `default` is always wanted; when the resource does not list it, it is off and may nothing.
-fn is_unlisted_default(user: &Part<UserRules>) -> bool {
-    matches!(user, Part::Wanted(rules) if !rules.enabled && rules.rules.is_empty() && rules.passwords.is_empty())
 }

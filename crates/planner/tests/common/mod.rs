@@ -56,7 +56,7 @@ pub fn full() -> Value {
             "size": "2Gi",
             "storageClassName": "fast",
             "persistence": "RDB",
-            "retentionPolicy": {"onDelete": "Delete", "onScaleIn": "Retain"},
+            "retentionPolicy": {"onDelete": "Delete"},
         },
         "users": users(),
         "aclStorage": "Secret",

@@ -11,7 +11,7 @@ use keyslot_planner::desired::SystemMemory;
 use keyslot_planner::ids::{NodeId, PodName};
 use keyslot_planner::observed::{RedisNode, Role, Unreachable};
 use keyslot_planner::slots::SlotSet;
-use keyslot_planner::system_users::{OPERATOR, default_off, system_users};
+use keyslot_planner::system_users::{OPERATOR, off, system_users};
 use keyslot_redis_admin::reply::Reply;
 use keyslot_redis_admin::{CommandError, Credentials, NodeClient, NodeConnections, Trials};
 use keyslot_testkit::redis_server::{PATIENCE, RawConnection, RedisServer, RedisServers, ServerOptions};
@@ -35,7 +35,7 @@ pub fn acl() -> Vec<String> {
     };
     let system = system_users(&memory);
     let mut lines: Vec<String> = system.iter().map(|(name, user)| user.file_line(name)).collect();
-    lines.push(default_off().file_line("default"));
+    lines.push(off().file_line("default"));
     lines.push(format!("user {} on >{} ~* &* +@all", TESTER.0, TESTER.1));
     lines
 }

@@ -1,5 +1,6 @@
 //! What an observation of the world shows: only what real servers and the real API would tell.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -40,6 +41,7 @@ impl World {
             config: kubernetes.config.clone(),
             acl: kubernetes.acl.clone(),
             formed: kubernetes.formed,
+            foreign_volumes: BTreeSet::new(),
             volumes: kubernetes.claims.clone(),
         }
     }

@@ -19,6 +19,7 @@ use serde_json::{Value, json};
 
 use super::Executed;
 use crate::context::Context;
+use crate::metrics::Loop;
 use crate::nodes::Nodes;
 use crate::objects::{self, Created, Error};
 use crate::reconcile::system_secret;
@@ -65,7 +66,9 @@ fn remember_foreign<N: Nodes>(desired: &Desired, object: &str, ctx: &Context<N>)
         uid: Some(desired.uid.as_str().to_owned()),
         ..Default::default()
     };
-    ctx.memory.of(&metadata).found_foreign(object.to_owned());
+    if ctx.memory.of(&metadata).found_foreign(object.to_owned()) {
+        ctx.metrics.error(Loop::Topology, "ResourceConflict");
+    }
 }
 
 /// The operation for people.
