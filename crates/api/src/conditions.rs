@@ -55,14 +55,15 @@ vocabulary! {
         /// Every setting of the resource is in force on every reachable node. When False, the message
         /// names the setting that is not; the other settings are in force.
         ConfigApplied,
-        /// The operator is forming or changing the cluster; the message has numbers.
+        /// The operator is forming the cluster; the message says what it does or waits for.
         Progressing,
         /// An accepted change of the spec waits; the message names the fields. Does not make Ready False.
         UpdatePending,
-        /// Something needs a person or time; the message names the object and the next step. Does not
-        /// make Ready False.
+        /// Something needs a person or time; the message names the object, the reason the next step. Does
+        /// not make Ready False.
         Degraded,
-        /// The operator could go on only by losing data or restarting primaries, and waits for consent.
+        /// Slots can be served again only without their data. That is for a person to decide; the message
+        /// says how.
         ConsentNeeded,
         /// `spec.paused` is set: the operator only reports.
         Paused,
@@ -80,20 +81,29 @@ vocabulary! {
         /// The operator can't reach enough nodes to say how the cluster is. Look at the network and at
         /// network policies between the operator and the pods.
         NodesUnreachable,
-        /// Some slots are not served at this moment; commands for their keys fail. The operator works on
-        /// it; the message names the slots and the pods that should serve them.
+        /// Some slots are not served at this moment, since their owners do not see (yet) most of the other
+        /// primaries; commands for their keys fail. It ends when the pods that do not answer are back, or
+        /// when the servers have elected replicas in their place; the operator does not promote any. Look
+        /// at the pods that the message names and at the network between them.
         SlotsNotCovered,
-        /// A shard has no primary and waits for a failover or for its pod. The message names the shard.
+        /// No pod that answers owns some slots; commands for their keys fail. The message names the slots
+        /// and the pods that do not answer. The servers elect a replica by themselves, if most primaries
+        /// are left to vote; otherwise the pod has to come back, or a person promotes a replica of it
+        /// (`CLUSTER FAILOVER TAKEOVER`, as a user with the right to it).
         ShardWithoutPrimary,
-        /// Slots have no owner any more and no copy of their data was found. Bring the lost volume back,
-        /// or give the consent that the message asks for.
+        /// Slots have no owner any more and no copy of their data was found. Bring the lost volume back.
+        /// If there is none, the data is lost, and this version can't give the slots out empty: copy what
+        /// you need of the other slots, delete the resource and its volumes, and create it again.
         SlotsLost,
 
         /// Every shard has its in-sync replicas.
         AllReplicasInSync,
-        /// `spec.replicasPerShard` is 0: a lost pod is a lost shard. Set it to 1 or more.
+        /// `spec.replicasPerShard` is 0: a lost pod is a lost shard. This can be changed until the cluster
+        /// has formed; later the change waits (`UpdatePending`).
         NoRedundancy,
-        /// A shard has fewer replicas than wanted. Look at the pods that the message names.
+        /// A shard has fewer in-sync replicas than wanted, or its primary does not answer. The message has
+        /// the numbers of such shards; look at the pods with their label `keyslot.dev/shard`, and at pods
+        /// that do not answer.
         ReplicaMissing,
         /// A replica has no link to its primary. It repairs itself after most interruptions; otherwise
         /// read the log of the replica that the message names.
@@ -101,9 +111,10 @@ vocabulary! {
 
         /// In force on every reachable node. Nothing to do.
         Applied,
-        /// Some nodes do not have all users as wanted yet. Wait; the message names the nodes.
+        /// Some nodes, or the file `users.acl`, do not have all users as wanted yet. Wait; the message
+        /// names the users and pods, or says why the file is not up to date.
         AclNotApplied,
-        /// Some nodes do not have all settings as wanted yet. Wait; the message names the nodes.
+        /// Some nodes do not have all settings as wanted yet. Wait; the message names the pods.
         ConfigNotApplied,
         /// A user's Secret does not exist in this namespace. Create it, or remove the entry from
         /// `spec.users[].passwords`. Until then the user stays as it was.
@@ -122,31 +133,48 @@ vocabulary! {
         /// A server refused an ACL rule; the message has its words. Correct the rule of the user that is
         /// named. Until then the user stays as it was.
         RuleRefused,
-        /// A server refused a directive of `spec.config`; the message has its words. Correct it. Until
-        /// then the setting stays as it was.
+        /// A directive of `spec.config` can't be used; the message says why. Either it got past admission:
+        /// then it stays as it was until you correct it. Or the server of a pod does not start with it:
+        /// before the cluster has formed, correct it, and the pod is replaced. Later a correction only
+        /// waits (`UpdatePending`), and the pod stays down until its server takes the line again; look
+        /// whether another server version stands behind the image's tag than before.
         DirectiveRefused,
 
         /// Nothing is in progress.
         Settled,
-        /// An accepted change waits until the operator restarts pods; the message names the fields.
+        /// An accepted change waits: it needs pods to be restarted, added or removed, which this version
+        /// does not do once a cluster has formed. The message names the fields. The cluster goes on as it
+        /// was; let the change wait or take it back.
         WaitingForRoll,
         /// No accepted change waits.
         UpToDate,
 
-        /// A pod finds no host with room for it. Add hosts, or lower `spec.resources`, or relax
-        /// `spec.affinity`, `spec.nodeSelector` or `spec.topologySpreadConstraints`.
+        /// A pod finds no host with room for it; the message has the scheduler's words. Add hosts or make
+        /// room on them. Before the cluster has formed you may also lower `spec.resources`, or relax
+        /// `spec.affinity`, `spec.nodeSelector` or `spec.topologySpreadConstraints`; later such a change
+        /// only waits (`UpdatePending`), and the pod with it.
         Unschedulable,
-        /// A pod's image can't be pulled. Correct `spec.image` or `spec.imagePullSecrets`.
+        /// A pod's image can't be pulled; the message has the kubelet's words. Put the image into the
+        /// registry, or the credentials into the Secret that `spec.imagePullSecrets` names. Before the
+        /// cluster has formed you may also correct `spec.image` or `spec.imagePullSecrets`; later such a
+        /// change only waits (`UpdatePending`), and the pod with it.
         ImagePullFailed,
-        /// A pod's server starts and ends again and again. Read the log of the pod that is named.
+        /// A pod's container can't be started, or ends again and again. Read the message, and the log and
+        /// events of the pod that is named. Before the cluster has formed a correction of the resource
+        /// replaces the pod; later it only waits (`UpdatePending`).
         PodCrashLooping,
-        /// A pod can't be reached, or its host is lost. Repair or remove the host that is named.
+        /// Pods do not answer the operator; the message names them and says why. Look at each pod, at the
+        /// host it runs on and at the network between. For a lost host that does not come back, delete its
+        /// Node object, so that its pods are made anew. A pod that refuses the operator's password has to
+        /// be restarted (see SECURITY.md).
         NodeUnreachable,
-        /// A node of the Redis Cluster belongs to no pod of this resource. Remove it from the cluster,
-        /// or find out who joined it.
+        /// A pod's volume belongs to another cluster, or the volumes to two: joined, one would lose its
+        /// data. Nothing is joined meanwhile. Look whose volume it is, and remove the one that does not
+        /// belong here.
         ForeignNode,
         /// An object with a name that this resource needs exists and was made by someone else; it is not
-        /// touched. Remove or rename it, or choose another name for this resource.
+        /// touched. Remove or rename it, or choose another name for this resource; if it is the Secret of
+        /// a user, another `spec.users[].secretName`.
         ResourceConflict,
         /// Secret `<name>-system` is gone, and with it the only passwords with which the operator gets into the nodes. Put
         /// it back from a backup. If there is none: delete the resource, keeping its volumes
