@@ -18,15 +18,24 @@ test: ## All tests, one summary; TIERS=code or e2e, STORY=name choose some
 hunt: ## Many random worlds for the planner; MINUTES=5, or SEED=number for one round again
 	@MINUTES=$(MINUTES) SEED=$(SEED) .ci/hunt
 
+# The fuzz targets are a workspace of their own, without a lock of their own: they get the versions of this one, so that
+# what was compiled for it is used again. They are judged, not run, so libFuzzer itself is not built.
+FUZZ = crates/redis-admin/fuzz
+
+$(FUZZ)/Cargo.lock: Cargo.lock
+	@cp $< $@
+
 check: format lint docs generated audit ## All that can be judged without running it
 	@echo "check: all is well"
 
 format: ## Is everything formatted?
 	cargo fmt --all --check
 
-lint: ## Clippy, warnings are errors
+lint: $(FUZZ)/Cargo.lock ## Clippy, warnings are errors
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	cargo clippy --package keyslot-e2e --test stories --test used_rights --locked -- -D warnings
+	CUSTOM_LIBFUZZER_PATH=/dev/null cargo clippy --manifest-path $(FUZZ)/Cargo.toml \
+		--target-dir $${CARGO_TARGET_DIR:-target} -- -D warnings
 
 docs: ## rustdoc, warnings are errors
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --locked --quiet
