@@ -425,6 +425,16 @@ fn what_becomes_of_volumes_is_changed_at_once() {
 }
 
 #[test]
+fn replicas_that_are_too_many_are_moved_while_nothing_has_data() {
+    let mut look = unformed();
+    // demo-4 follows demo-0 too, and demo-1 has nobody.
+    look.node(4).role = Role::Replica { of: id(0), offset: 0, link_up: true, source: Some(ip(0)) };
+    assert_eq!(look.commands(), [RedisCommand::Replicate(id(1))]);
+    look.node(2).keys = 1;
+    assert!(!look.commands().iter().any(|c| matches!(c, RedisCommand::Replicate(_))), "a copy is a copy");
+}
+
+#[test]
 fn a_replica_is_attached_to_a_primary_whose_slots_it_knows() {
     let mut look = formed();
     look.node(3).role = primary_with(SlotSet::empty());

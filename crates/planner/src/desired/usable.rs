@@ -59,7 +59,7 @@ fn usable_config(
 ) {
     for (name, why) in config::user_directives(wanted).1 {
         let field = format!("spec.config.{}", name.escape_default());
-        problems.push(Problem { reason: Reason::DirectiveRefused, message: format!("{field} {why}"), field });
+        problems.push(Problem { reason: Reason::DirectiveRefused, message: why.to_string(), field });
         match in_force.and_then(|old| old.config.get(&name)) {
             Some(value) => drop(wanted.config.insert(name, value.clone())),
             None => drop(wanted.config.remove(&name)),
@@ -73,7 +73,7 @@ pub(crate) fn is_reserved(key: &str) -> bool {
 }
 
 fn undecodable(field: &str, what: &str) -> Problem {
-    Problem { reason: Reason::FieldRefused, field: field.to_owned(), message: format!("{field} {what}") }
+    Problem { reason: Reason::FieldRefused, field: field.to_owned(), message: what.to_owned() }
 }
 
 /// The fields in which two specs differ, e.g. `spec.image`, `spec.storage.size`, `spec.config.save`.

@@ -1,4 +1,4 @@
-//! When: a shard lacks replicas and there are nodes without a role.
+//! When: a shard lacks replicas and there are nodes without a role, or, while nothing has data, replicas to spare.
 //! Does: CLUSTER REPLICATE with an explicit primary, so that no shard has two copies on one host or zone.
 //! Why here: a node accepts a primary only when it has met it.
 //! Never: a node with slots or keys; while a pod that could come back as the missing replica was not read.
@@ -16,7 +16,8 @@ use super::{Verdict, View, wait, wait_for_gossip};
 pub(super) fn step(view: &View<'_>) -> Verdict {
     let owners = view.owners();
     let needs: Vec<ShardNeed> = owners.iter().map(|primary| need(view, primary)).collect();
-    let spares = view.spares();
+    let mut spares = view.spares();
+    spares.extend(surplus(view, &owners));
     let lacking: usize = needs.iter().map(|need| need.lacking).sum();
     if lacking == 0 || spares.is_empty() || !view.owned().is_all() {
         return Verdict::Nothing;
@@ -49,6 +50,17 @@ pub(super) fn step(view: &View<'_>) -> Verdict {
             operations,
         },
     }
+}
+
+/// Replicas that one shard has too many while nothing is lost by moving them: pods that come and go while a cluster
+/// forms leave one shard with two and another with none.
+fn surplus<'a>(view: &View<'a>, owners: &[Seen<'a>]) -> Vec<Seen<'a>> {
+    if !view.is_forming_without_data() {
+        return Vec::new();
+    }
+    let too_many =
+        |owner: &Seen<'a>| view.replicas_of(&owner.node.id).into_iter().skip(view.wanted_replicas());
+    owners.iter().flat_map(too_many).filter(|replica| !replica.member.terminating).collect()
 }
 
 /// The server refuses a primary that it has not heard of, or that it still believes to be in a handshake. It takes one

@@ -117,7 +117,9 @@ pub(super) fn degraded(desired: &Desired, observed: &Observed, plan: &Plan, outc
     if plan.blocked && plan.step == "create_workload" {
         return yes(Reason::ResourceConflict, plan.message.clone());
     }
-    if plan.blocked && plan.step == "meet_nodes" {
+    // Before, pods that are not there yet are what it waits for; afterwards, two that claim to be the same node.
+    let twins = plan.step == "await_pods" && observed.formed;
+    if plan.blocked && (plan.step == "meet_nodes" || twins) {
         return yes(Reason::ForeignNode, plan.message.clone());
     }
     if !observed.formed {
