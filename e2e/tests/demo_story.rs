@@ -44,7 +44,11 @@ async fn story(namespace: &Namespace, server: Server, endpoint: ClientEndpoint) 
     spec.storage = Some(storage("64Mi"));
     spec.client_endpoint = endpoint;
     let cluster = formed(namespace, spec).await?;
-    the_status_tells_it(&cluster.get().await?, server)?;
+    // The kubelets look at their pods every few seconds, so their word comes after the operator's.
+    wait::until("the status tells it", wait::SOON, async || {
+        the_status_tells_it(&cluster.get().await?, server)
+    })
+    .await?;
     kubectl_shows_it(&cluster).await?;
     each_shard_can_spare_one_pod(namespace).await?;
     nobody_gets_in_without_a_password(&cluster).await?;

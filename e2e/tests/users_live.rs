@@ -1,11 +1,13 @@
 //! Users change on all nodes at once, without a restart and without touching anybody else.
 
 use anyhow::{Context, Result, ensure};
+use k8s_openapi::api::core::v1::Secret;
 use keyslot_e2e::client::Running;
 use keyslot_e2e::clusters::{self, WORKER_RULES, user};
 use keyslot_e2e::settings::Server;
 use keyslot_e2e::{client, nodes, wait, with_namespace};
-use serde_json::Value;
+use kube::api::{Patch, PatchParams};
+use serde_json::{Value, json};
 
 use crate::steps::{DEFAULT_SECRET, WORKER_SECRET, acl_lines, formed, on_all_nodes};
 
@@ -59,6 +61,30 @@ fn switching_a_user_off_ends_its_connections() -> Result<()> {
             Ok(())
         })
         .await
+    })
+}
+
+#[test]
+fn a_generated_password_is_made_anew_when_its_key_is_taken_away() -> Result<()> {
+    with_namespace(async |namespace| {
+        let cluster = formed(namespace, clusters::spec(Server::Redis80, 1, 0)).await?;
+        let leaked = cluster.secret(WORKER_SECRET, "password").await?;
+        let without = Patch::Merge(json!({ "data": { "user.worker": null } }));
+        let secrets = namespace.api::<Secret>();
+        secrets.patch("demo-system", &PatchParams::default(), &without).await?;
+        wait::until("the user has another password", wait::SOON, async || {
+            let now = cluster.secret(WORKER_SECRET, "password").await?;
+            ensure!(now != leaked, "it is the same");
+            Ok(())
+        })
+        .await?;
+        client::write_and_read(namespace, WORKER_SECRET, 100).await?;
+        let answers = nodes::ask_as(&cluster, "demo-0", "worker", &leaked, &["PING"]).await;
+        ensure!(
+            answers.as_ref().is_err_and(|error| format!("{error:#}").contains("WRONGPASS")),
+            "{answers:?}"
+        );
+        Ok(())
     })
 }
 

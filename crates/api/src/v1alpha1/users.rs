@@ -16,8 +16,8 @@ pub struct User {
     #[x_kube(validation = rules::USER_NAME, validation = rules::USER_NAME_FREE)]
     pub name: String,
 
-    /// Whether clients can log in as this user. With `false`, connections that are open stay open. Default: true.
-    /// Change: live.
+    /// Whether clients can log in as this user. With `false`, connections that are open stay open and may do nothing any
+    /// more. Default: true. Change: live.
     #[serde(default = "default_enabled")]
     pub enabled: bool,
 
