@@ -55,8 +55,8 @@ const OPERATOR_RULES: &[&str] = &[
 /// SYNC grants nothing that PSYNC does not; Valkey's dual-channel replication can't do without.
 const REPLICATION_RULES: &[&str] = &["-@all", "+ping", "+replconf", "+psync", "+sync"];
 
-/// What `ready.sh` asks.
-const PROBE_RULES: &[&str] = &["-@all", "+ping", "+info"];
+/// What `ready.sh` and the start guard ask.
+const PROBE_RULES: &[&str] = &["-@all", "+ping", "+info", "+cluster|myid"];
 
 /// The system's users with the passwords that `memory` has. One whose password is not there can't log in.
 pub fn system_users(memory: &SystemMemory) -> BTreeMap<String, UserRules> {

@@ -14,7 +14,8 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use common::{desired, ephemeral, full, minimal, valkey};
-use server::{Server, on_every_version};
+use serde_json::Value;
+use server::{Server, Version, on_every_version};
 
 #[test]
 fn every_version_starts_with_the_files_of_every_kind_of_cluster() {
@@ -34,9 +35,8 @@ fn every_version_starts_with_the_files_of_every_kind_of_cluster() {
                 ["ip", "", "no", "0"]
             };
             let values: Vec<&str> = said.iter().skip(1).step_by(2).map(String::as_str).collect();
-            let host = "demo-0.demo.shop.svc.cluster.local";
             assert_eq!(values[..4], expected, "{}", version.name);
-            assert_eq!(values[4..], [host, "canary-replication"], "{}", version.name);
+            assert_eq!(values[4..], [&server.host(), "canary-replication"], "{}", version.name);
             assert!(!server.log().contains("canary"), "{}", server.log());
             assert!(!server.arguments().contains("canary"), "{}", server.arguments());
         }
@@ -162,45 +162,235 @@ fn a_replica_is_ready_only_while_its_link_is_up() {
 #[test]
 fn a_primary_that_restarts_empty_waits_until_its_replica_has_taken_over() {
     on_every_version(|version| {
-        let mut spec = minimal();
-        spec["clusterNodeTimeout"] = "2s".into();
-        let desired = desired(&spec);
-        let mut primaries: Vec<Server> = (0..3).map(|_| Server::start(version, &desired)).collect();
-        let replica = Server::start(version, &desired);
-        for (primary, (epoch, slots)) in
-            primaries.iter().zip([(1, "0 5460"), (2, "5461 10922"), (3, "10923 16383")])
-        {
-            // An epoch that changes just before a death can keep the replica from being elected for ever.
-            assert_eq!(primary.ask(&format!("CLUSTER SET-CONFIG-EPOCH {epoch}")), "OK");
-            assert_eq!(primary.ask(&format!("CLUSTER ADDSLOTSRANGE {slots}")), "OK");
-        }
-        for primary in &primaries {
-            for other in primaries.iter().chain([&replica]) {
-                let meet = format!("CLUSTER MEET 127.0.0.1 {} {}", other.port, other.bus_port);
-                assert_eq!(primary.ask(&meet), "OK");
-            }
-        }
-        let id = primaries[0].ask("CLUSTER MYID");
-        until(version.name, || replica.ask("CLUSTER NODES").contains(" 1 connected 0-5460"));
-        until(version.name, || replica.ask(&format!("CLUSTER REPLICATE {id}")) == "OK");
+        let (mut shard, _others) = three_shards(version);
+        shard.primary.die();
+        shard.primary.start_again();
+        shard.primary_joins_as_a_replica();
+        assert_eq!(shard.keys(), ["1", "1"], "{}", version.name);
+        assert!(shard.primary.log().contains("has been promoted"), "{}", shard.primary.log());
+    });
+}
+
+/// A replica that hangs may be the only copy there is.
+#[test]
+fn a_primary_that_restarts_empty_waits_for_a_replica_that_does_not_answer() {
+    on_every_version(|version| {
+        let (mut shard, _others) = three_shards(version);
+        shard.replica.signal("STOP");
+        shard.primary.die();
+        shard.primary.start_again();
+        shard.primary_is_held("does not answer");
+        shard.replica.signal("CONT");
+        shard.primary_joins_as_a_replica();
+        assert_eq!(shard.keys(), ["1", "1"], "{}", version.name);
+    });
+}
+
+/// What has the place of a replica but another id has never copied anything.
+#[test]
+fn a_fresh_node_in_the_place_of_a_replica_is_no_copy_and_no_successor() {
+    on_every_version(|version| {
+        let mut shard = one_shard(version, &with_short_timeout(minimal()));
+        shard.set("a");
+        shard.primary.die();
+        shard.replica.die();
+        shard.replica.lose_data();
+        shard.replica.start_again();
+        until(version.name, || shard.replica.ask("INFO replication").contains("role:master"));
+        shard.primary.start_again();
+        until(version.name, || shard.primary.answers());
+        let log = shard.primary.log();
+        assert!(log.contains("waiting: ") && !log.contains("promoted"), "{}: {log}", version.name);
+        assert!(log.contains("starting: ") && log.contains("or is another node now"), "{log}");
+    });
+}
+
+/// Nobody can elect in a cluster of one shard, so nothing but the guard keeps what came after the snapshot.
+#[test]
+fn a_primary_with_an_old_snapshot_waits_for_its_replica() {
+    on_every_version(|version| {
+        let mut shard = one_shard(version, &with_snapshots());
+        shard.set("a");
+        assert_eq!(as_filler(&shard.primary, "SAVE"), "OK", "{}", version.name);
+        let saved = shard.position();
+        shard.set("b");
+        shard.primary.die();
+        shard.primary.start_again();
+        shard.primary_is_held("has more than this node");
+        let log = shard.primary.log();
+        assert!(log.contains(&format!("up to: {saved}\n")), "{}: {saved}: {log}", version.name);
+        assert_eq!(shard.replica.ask("DBSIZE"), "2", "{}", version.name);
+        assert_eq!(as_filler(&shard.replica, "CLUSTER FAILOVER TAKEOVER"), "OK");
+        shard.primary_joins_as_a_replica();
+        assert_eq!(shard.keys(), ["2", "2"], "{}", version.name);
+    });
+}
+
+/// A server that is told to stop saves what its replicas have.
+#[test]
+fn a_primary_that_was_stopped_in_order_starts_from_its_snapshot_at_once() {
+    on_every_version(|version| {
+        let mut shard = one_shard(version, &with_snapshots());
+        shard.set("a");
+        shard.primary.terminate();
+        let (role, saved) = (shard.replica.ask("INFO replication"), shard.position());
+        assert!(role.contains("role:slave"), "{}: {role}", version.name);
+        shard.primary.start_again();
+        until(version.name, || shard.primary.answers());
+        let log = shard.primary.log();
+        assert!(log.contains(&format!("up to: {saved}\n")), "{}: {saved}: {log}", version.name);
+        assert!(
+            log.contains("starting: every replica answers, and none has more"),
+            "{}: {log}",
+            version.name
+        );
+        assert!(!log.contains("waiting"), "{}: {log}", version.name);
         until(version.name, || {
+            shard.replica.ready().status.success() && shard.primary.ready().status.success()
+        });
+        assert_eq!(shard.keys(), ["1", "1"], "{}", version.name);
+        assert!(shard.primary.ask("INFO replication").contains("role:master"), "{}", version.name);
+    });
+}
+
+/// The offset is written in as few bytes as it needs.
+#[test]
+fn the_guard_reads_how_far_a_snapshot_goes() {
+    on_every_version(|version| {
+        let mut shard = one_shard(version, &with_snapshots());
+        let mut sizes = Vec::new();
+        for bytes in [1, 1000, 60_000] {
+            shard.set(&"k".repeat(bytes));
+            shard.primary.terminate();
+            let saved = shard.position();
+            shard.primary.start_again();
+            until(version.name, || shard.primary.answers());
+            let log = shard.primary.log();
+            assert!(log.contains(&format!("up to: {saved}\n")), "{}: {saved}: {log}", version.name);
+            until(version.name, || shard.replica.ready().status.success());
+            sizes.push(saved.split_once(' ').unwrap().1.parse::<u32>().unwrap());
+        }
+        assert!(sizes[1] < 1 << 15 && sizes[2] >= 1 << 15, "{}: {sizes:?}", version.name);
+    });
+}
+
+/// A primary and its replica.
+struct Shard {
+    version: &'static str,
+    primary: Server,
+    replica: Server,
+}
+
+impl Shard {
+    /// Makes a replica of a fresh server, once it knows the primary and its slots, and waits until both are content.
+    fn attach(version: &Version, primary: Server, replica: Server) -> Self {
+        let (shard, version) = (Self { version: version.name, primary, replica }, version.name);
+        let Self { primary, replica, .. } = &shard;
+        let id = primary.ask("CLUSTER MYID");
+        until(version, || replica.ask("CLUSTER NODES").contains(" 1 connected 0-"));
+        until(version, || replica.ask(&format!("CLUSTER REPLICATE {id}")) == "OK");
+        until(version, || {
             replica.ready().status.success() && replica.ask("INFO replication").contains("role:slave")
         });
-        assert_eq!(primaries[0].ask("ACL SETUSER filler on >filler ~* +@all"), "OK");
-        // `b` is in slot 3300.
-        until(version.name, || primaries[0].ask_as("filler", "filler", "SET b 1") == "OK");
-        until(version.name, || replica.ask("DBSIZE") == "1");
         // What the guard will ask is who the primary knows; a cluster is opened to its users only then.
-        until(version.name, || primaries[0].ask("CLUSTER NODES").contains(&format!("slave {id}")));
+        until(version, || {
+            primary
+                .ask("CLUSTER NODES")
+                .lines()
+                .any(|line| line.contains(&replica.host()) && line.contains(&format!("slave {id}")))
+        });
+        shard
+    }
 
-        primaries[0].die_and_start();
+    /// Writes a key and waits until the replica has it.
+    fn set(&self, key: &str) {
+        let set = format!("SET {key} 1");
+        until(self.version, || as_filler(&self.primary, &set) == "OK");
+        until(self.version, || self.keys()[0] == self.keys()[1]);
+    }
 
-        until(version.name, || replica.ask("INFO replication").contains("role:master"));
-        until(version.name, || primaries[0].ask("INFO replication").contains("role:slave"));
-        until(version.name, || primaries[0].ready().status.success());
-        assert_eq!([&replica, &primaries[0]].map(|node| node.ask("DBSIZE")), ["1", "1"], "{}", version.name);
-        assert!(primaries[0].log().contains("start guard"), "{}", primaries[0].log());
-    });
+    /// How many keys the replica and the primary have.
+    fn keys(&self) -> [String; 2] {
+        [&self.replica, &self.primary].map(|node| node.ask("DBSIZE"))
+    }
+
+    /// Where the replica stands: the stream and its offset.
+    fn position(&self) -> String {
+        let info = self.replica.ask("INFO replication");
+        let field = |name: &str| info.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        format!("{} {}", field("master_replid:"), field("slave_repl_offset:"))
+    }
+
+    /// For longer than the guard's patience, which is 16 s with a node timeout of 2 s.
+    fn primary_is_held(&self, why: &str) {
+        let start = Instant::now();
+        until(self.version, || {
+            self.primary.log().contains(&format!("waiting: {} {why}", self.replica.host()))
+        });
+        while start.elapsed() < Duration::from_secs(20) {
+            assert!(!self.primary.answers(), "{}: {}", self.version, self.primary.log());
+            sleep(Duration::from_millis(500));
+        }
+    }
+
+    fn primary_joins_as_a_replica(&self) {
+        until(self.version, || self.replica.ask("INFO replication").contains("role:master"));
+        until(self.version, || self.primary.ask("INFO replication").contains("role:slave"));
+        until(self.version, || self.primary.ready().status.success());
+    }
+}
+
+/// A cluster that can elect, in memory only: one shard with a replica and the key `b`, and two more primaries.
+fn three_shards(version: &Version) -> (Shard, Vec<Server>) {
+    let desired = desired(&with_short_timeout(minimal()));
+    let mut primaries: Vec<Server> = (0..3).map(|_| Server::start(version, &desired)).collect();
+    let replica = Server::start(version, &desired);
+    for (primary, (epoch, slots)) in
+        primaries.iter().zip([(1, "0 5460"), (2, "5461 10922"), (3, "10923 16383")])
+    {
+        // An epoch that changes just before a death can keep the replica from being elected for ever.
+        assert_eq!(primary.ask(&format!("CLUSTER SET-CONFIG-EPOCH {epoch}")), "OK");
+        assert_eq!(primary.ask(&format!("CLUSTER ADDSLOTSRANGE {slots}")), "OK");
+    }
+    for primary in &primaries {
+        for other in primaries.iter().chain([&replica]) {
+            meet(primary, other);
+        }
+    }
+    let shard = Shard::attach(version, primaries.remove(0), replica);
+    // `b` is in slot 3300.
+    shard.set("b");
+    (shard, primaries)
+}
+
+fn one_shard(version: &Version, spec: &Value) -> Shard {
+    let desired = desired(spec);
+    let (primary, replica) = (Server::start(version, &desired), Server::start(version, &desired));
+    assert_eq!(primary.ask("CLUSTER SET-CONFIG-EPOCH 1"), "OK");
+    assert_eq!(primary.ask("CLUSTER ADDSLOTSRANGE 0 16383"), "OK");
+    meet(&primary, &replica);
+    Shard::attach(version, primary, replica)
+}
+
+/// Asks as somebody who may do everything, and who is made anew since a restart forgets them.
+fn as_filler(server: &Server, commands: &str) -> String {
+    assert_eq!(server.ask("ACL SETUSER filler on >filler ~* +@all"), "OK");
+    server.ask_as("filler", "filler", commands)
+}
+
+fn meet(one: &Server, other: &Server) {
+    assert_eq!(one.ask(&format!("CLUSTER MEET 127.0.0.1 {} {}", other.port, other.bus_port)), "OK");
+}
+
+fn with_short_timeout(mut spec: Value) -> Value {
+    spec["clusterNodeTimeout"] = "2s".into();
+    spec
+}
+
+fn with_snapshots() -> Value {
+    let mut spec = with_short_timeout(minimal());
+    spec["storage"] = serde_json::json!({"size": "1Gi", "persistence": "RDB"});
+    spec
 }
 
 #[track_caller]

@@ -14,8 +14,13 @@ password_file=/etc/keyslot/system/probe-password
 
 # The start guard. A primary that comes back at its old address with less than its replicas have is copied by them
 # within a second. With an append-only file it comes back with what it had; without one it is held back here until one
-# of its replicas has been promoted, then it joins as a replica. A pod of its own or a lost nodes.conf has no slots to
-# come back with.
+# of its replicas has been promoted, then it joins as a replica. It starts sooner only where that can wipe nothing that
+# it should not: docs/adr/0009. A pod of its own or a lost nodes.conf has no slots to come back with.
+
+# The value of a line of redis.conf.
+setting() {
+    sed -n "s/^$1 //p" "$config"
+}
 
 # Sets `me` and `slots`: the id of this node, and the slots that it owned as a primary.
 read_myself() {
@@ -31,60 +36,192 @@ read_myself() {
     done <"$data/nodes.conf"
 }
 
-# The addresses of the replicas of $me, `ip port` a line.
+# The replicas of $me, `id port host` a line. An address is `ip:port@bus,hostname,more`, where all from the comma on may
+# be missing, and `:0` is an address that was lost. The host name comes first: another pod may have the IP by now.
 replicas() {
-    while read -r _ address _ primary _; do
+    while read -r id address _ primary _; do
         [ "$primary" = "$me" ] || continue
-        address=${address%%@*}
-        echo "${address%:*} ${address##*:}"
+        place=${address%%@*}
+        host=
+        case $address in
+        *,*) host=${address#*,} ;;
+        esac
+        host=${host%%,*}
+        port=${place##*:}
+        [ "$port" != 0 ] || port=$own_port
+        echo "$id $port ${host:-${place%:*}}"
     done <"$data/nodes.conf"
 }
 
-# What a node says of itself: its role and its databases that have keys.
-ask() {
-    printf 'AUTH keyslot-probe %s\nINFO replication\nINFO keyspace\n' "$password" |
-        timeout -s KILL 2 redis-cli -h "$1" -p "$2" 2>/dev/null || true
+# How far the snapshot goes: `replication-id offset`, or nothing when it does not say so in a way that is understood.
+# Behind the 9 bytes of its name come fields: the byte 250, a key, a value. Each of these two is a length and as many
+# bytes, or 192, 193 or 194 and a number of 1, 2 or 4 bytes. Both fields are among the first: the rest is never read.
+snapshot_position() {
+    od -A n -v -t u1 -N 1024 "$data/dump.rdb" | LC_ALL=C awk '
+        function number(size, value, unit) {
+            for (unit = 1; size > 0; size--) {
+                value += byte[at++] * unit
+                unit *= 256
+            }
+            return sprintf("%.0f", value < unit / 2 ? value : value - unit)
+        }
+        function word(size, text) {
+            size = byte[at++]
+            if (size >= 192 && size <= 194) return number(size == 194 ? 4 : size - 191)
+            if (size >= 64 && size < 128) size = (size - 64) * 256 + byte[at++]
+            else if (size >= 128) size = end
+            if (at + size > end) at = end + 1
+            else while (size-- > 0) text = text sprintf("%c", byte[at++] + 0)
+            return text
+        }
+        { for (i = 1; i <= NF; i++) byte[end++] = $i + 0 }
+        END {
+            for (at = 9; byte[at] == 250;) {
+                at++
+                key = word()
+                value = word()
+                if (at > end) exit
+                field[key] = value
+            }
+            id = field["repl-id"]
+            offset = field["repl-offset"]
+            if (length(id) == 40 && id !~ /[^0-9a-f]/ && offset ~ /^[0-9]+$/) print id, offset
+        }'
 }
 
-# `promoted`, `copy` (a living replica has keys that this node lacks) or `none`.
+# What a node says of itself. One INFO: half an answer would look like a node without keys. Some shells have words of
+# their own for a killed process.
+ask() {
+    password=
+    read -r password <"$password_file" || true
+    {
+        printf 'AUTH keyslot-probe %s\nCLUSTER MYID\nINFO replication memory keyspace\n' "$password" |
+            timeout -s KILL 2 redis-cli -h "$1" -p "$2" 2>&1
+    } 2>/dev/null
+}
+
+# Sets `found` to what is known of the replica with this id, port and host:
+#   promoted  it is a primary now
+#   copy      it has something that this node lacks
+#   less      it has nothing that this node lacks
+#   absent    it is not there: nobody listens, the name is unknown, or another node, which is no copy, has its place
+#   silent    anything else, which proves nothing
+judge() {
+    found=silent complete=yes
+    said=$(ask "$3" "$2") || complete=no
+    case $said in
+    "Could not connect to "*": Connection refused"* | "Could not connect to "*": Name or service not known"* | \
+        "Could not connect to "*": No address associated with hostname"* | \
+        "Could not connect to "*": Name does not resolve"* | "Could not connect to "*": Name has no usable address"*)
+        found=absent
+        return
+        ;;
+    esac
+    id='' role='' has_data=no stream='' offset=''
+    while IFS= read -r line; do
+        line=${line%"$carriage_return"}
+        case $line in
+        role:*) role=${line#*:} ;;
+        master_replid:*) stream=${line#*:} ;;
+        slave_repl_offset:*) offset=${line#*:} ;;
+        *:keys=* | number_of_libraries:[1-9]*) has_data=yes ;;
+        *[!0-9a-f]*) ;;
+        *) [ ${#line} -ne 40 ] || id=$line ;;
+        esac
+    done <<ANSWER
+$said
+ANSWER
+    case "$complete $id $role" in
+    "yes $1 master") found=promoted ;;
+    "yes $1 slave") if has_no_more; then found=less; else found=copy; fi ;;
+    # Half an answer, or none to one of the questions: a node that loads does not tell its id.
+    "no "* | "yes  "* | "yes $1 "*) ;;
+    *) found=absent ;;
+    esac
+}
+
+# Whether this node lacks nothing that the replica has. Only offsets of the same stream can be compared; a replica that
+# never synchronised stands at 0 or 1. What is no number fails the test.
+has_no_more() {
+    if [ "$snapshot" = no ]; then
+        [ "$has_data" = no ]
+    elif [ "$stream" = "${position% *}" ]; then
+        [ "${position#* }" -ge "$offset" ] 2>/dev/null
+    else
+        [ "$has_data" = no ] && [ "$offset" -le 1 ] 2>/dev/null
+    fi
+}
+
+# Sets `state` to what counts most of what was found, and `why` to words for it.
 look() {
-    found=none
-    while read -r ip port; do
-        said=$(ask "$ip" "$port")
-        case $said in
-        *role:master*) echo promoted && return ;;
-        *role:slave*db0:keys=*) [ -s "$data/dump.rdb" ] || found=copy ;;
+    state=less why='every replica answers, and none has more'
+    while read -r replica port host; do
+        judge "$replica" "$port" "$host"
+        case $found in
+        promoted)
+            state=promoted why="$host has been promoted"
+            return
+            ;;
+        copy) state=copy why="$host has more than this node and is not promoted" ;;
+        silent) [ $state = copy ] || state=silent why="$host does not answer" ;;
+        absent) [ $state != less ] || state=absent why="$host is not there, or is another node now" ;;
         esac
     done <<REPLICAS
 $(replicas)
 REPLICAS
-    echo $found
 }
 
-guard() {
-    [ -f "$data/nodes.conf" ] && ! [ -d "$data/appendonlydir" ] || return 0
-    read_myself
-    [ -n "$slots" ] && [ -n "$(replicas)" ] || return 0
-    password=
-    read -r password <"$password_file" || [ -n "$password" ] || return 0
-    milliseconds=$(sed -n 's/^cluster-node-timeout //p' "$config")
-    # Time for the others to notice and to elect, if they can.
-    patience=$((3 * milliseconds / 1000 + 10))
-    echo "start guard: this node owned slots and may have less than its replicas; waiting until one is promoted"
-    trap 'exit 0' TERM INT
-    while :; do
-        state=$(look)
-        [ "$state" != promoted ] || break
-        # As long as a copy lives, nothing makes this node wipe it.
-        [ "$state" = copy ] || [ "$patience" -gt 0 ] || break
-        patience=$((patience - 1))
-        sleep 1 &
-        wait $!
-    done
-    trap - TERM INT
-    echo "start guard: starting, replicas are: $state"
+# Sets `now`, in seconds; no clock that somebody may set.
+read_clock() {
+    read -r now _ </proc/uptime
+    now=${now%%.*}
 }
-guard
+
+# Ends as soon as the server may start.
+hold_back() {
+    carriage_return=$(printf '\r') snapshot=no position=
+    # A server with an append-only file switched on does not read a snapshot.
+    if [ "$(setting appendonly)" != yes ] && [ -s "$data/dump.rdb" ]; then
+        snapshot=yes
+        position=$(snapshot_position) || position=
+        echo "start guard: there is a snapshot, up to: ${position:-unknown}"
+    fi
+    read_clock
+    # Time for the others to notice and to elect, if they can.
+    deadline=$((now + 3 * $(setting cluster-node-timeout) / 1000 + 10)) tell_at=$now
+    while :; do
+        look
+        read_clock
+        case "$state $snapshot" in
+        promoted* | less*) break ;;
+        # As long as there may be a copy, nothing makes this node wipe it. A snapshot is promised to be what is left
+        # when the rest of the shard is gone.
+        copy* | "silent no") ;;
+        *) [ "$now" -lt "$deadline" ] || break ;;
+        esac
+        if [ "$now" -ge "$tell_at" ]; then
+            echo "start guard: this node owned slots and may have less than its replicas; waiting: $why"
+            tell_at=$((now + 30))
+        fi
+        sleep 1
+    done
+    echo "start guard: starting: $why"
+}
+
+if [ -f "$data/nodes.conf" ] && ! { [ "$(setting appendonly)" = yes ] && [ -d "$data/appendonlydir" ]; }; then
+    own_port=$(setting port)
+    read_myself
+    if [ -n "$slots" ] && [ -n "$(replicas)" ]; then
+        # In a process of its own, for this shell hears a signal only while it waits for nothing but a process. When
+        # the guard fails, so does the start.
+        guard=
+        trap 'kill $guard || true; exit 0' TERM INT
+        hold_back &
+        guard=$!
+        wait $guard
+        trap - TERM INT
+    fi
+fi
 
 # The host name tells the others, and the operator, which pod a node id belongs to, also when the pod is gone.
 exec redis-server "$config" \

@@ -40,7 +40,8 @@ impl Version {
     }
 }
 
-/// A server that was started as in a pod, but in a folder of its own and on free ports. Ends with its value.
+/// A server that was started as in a pod, but in a folder of its own and on free ports. Its host name has its port in
+/// it, and redis-cli finds all of these names at 127.0.0.1: there is no name server here. Ends with its value.
 pub struct Server {
     /// Everything of it.
     pub folder: TempDir,
@@ -83,14 +84,14 @@ impl Server {
         program(
             &folder.path().join("bin"),
             "redis-cli",
-            &format!("exec {} -p {port} \"$@\"", version.program("redis-cli")),
+            &format!("{RESOLVE}exec {} -p {port} \"$@\"", version.program("redis-cli")),
         );
         program(
             &folder.path().join("bin"),
             "redis-server",
             &format!("exec {} \"$@\"", version.program("redis-server")),
         );
-        let process = run(folder.path());
+        let process = run(folder.path(), port);
         let mut server = Self { folder, port, bus_port, process };
         server.await_answer(version.name);
         server
@@ -103,15 +104,46 @@ impl Server {
         let conf = self.folder.path().join("config/redis.conf");
         let text = fs::read_to_string(&conf).unwrap();
         fs::write(conf, text + more).unwrap();
-        self.process = run(self.folder.path());
+        self.process = run(self.folder.path(), self.port);
         self.await_answer(version.name);
     }
 
-    /// SIGKILL, and at once the same start again, as a kubelet does it; does not wait until the server answers.
-    pub fn die_and_start(&mut self) {
+    /// SIGKILL; returns when the process is gone.
+    pub fn die(&mut self) {
         let _ = self.process.kill();
         let _ = self.process.wait();
-        self.process = run(self.folder.path());
+    }
+
+    /// SIGTERM; returns when the process has ended by itself.
+    pub fn terminate(&mut self) {
+        self.signal("TERM");
+        let deadline = Instant::now() + Duration::from_mins(1);
+        while self.process.try_wait().unwrap().is_none() {
+            assert!(Instant::now() < deadline, "does not end: {}", self.log());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Sends a signal, such as `STOP`.
+    pub fn signal(&self, name: &str) {
+        let kill = format!("kill -{name} {}", self.process.id());
+        assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
+    }
+
+    /// Starts on the data of an ended process, as a kubelet does it; does not wait until the server answers.
+    pub fn start_again(&mut self) {
+        self.process = run(self.folder.path(), self.port);
+    }
+
+    /// Takes the data of an ended process away.
+    pub fn lose_data(&self) {
+        fs::remove_dir_all(self.folder.path().join("data")).unwrap();
+        fs::create_dir(self.folder.path().join("data")).unwrap();
+    }
+
+    /// Its name, as it announces it.
+    pub fn host(&self) -> String {
+        format!("demo-{}.demo.shop.svc.cluster.local", self.port)
     }
 
     fn await_answer(&mut self, version: &str) {
@@ -172,8 +204,16 @@ impl Server {
     }
 }
 
-fn run(folder: &Path) -> Child {
-    in_pod(folder, "start.sh").stdout(fs::File::create(folder.join("log")).unwrap()).spawn().unwrap()
+/// The names of the servers here, among the arguments of redis-cli.
+const RESOLVE: &str = "for word in \"$@\"; do shift
+case $word in demo-*.demo.shop.svc.cluster.local) word=127.0.0.1 ;; esac
+set -- \"$@\" \"$word\"; done
+";
+
+fn run(folder: &Path, port: u16) -> Child {
+    let mut command = in_pod(folder, "start.sh");
+    command.env("POD_NAME", format!("demo-{port}"));
+    command.stdout(fs::File::create(folder.join("log")).unwrap()).spawn().unwrap()
 }
 
 /// One of the scripts, with the environment and the path of a pod.
@@ -181,7 +221,6 @@ fn in_pod(folder: &Path, script: &str) -> Command {
     let mut command = Command::new("sh");
     let path = format!("{}:/usr/bin:/bin", folder.join("bin").display());
     command.arg(folder.join("config").join(script)).env_clear().env("PATH", path).envs([
-        ("POD_NAME", "demo-0"),
         ("POD_NAMESPACE", "shop"),
         ("POD_IP", "127.0.0.1"),
         ("SERVICE", "demo"),
