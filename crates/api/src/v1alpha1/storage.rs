@@ -25,8 +25,9 @@ pub struct Storage {
 
     /// How the server writes its data to the volume. `AOF` appends every write to a file, flushed
     /// every second unless `config.appendfsync` says otherwise; `RDB` writes snapshots at the times
-    /// of `config.save`, and loses what came after the last one when a whole shard dies. Default:
-    /// AOF. Change: live.
+    /// of `config.save`, and loses what came after the last one when a whole shard dies. A primary
+    /// that restarts with an older snapshot than its replica's data waits until the replica is
+    /// promoted. Default: AOF. Change: live.
     #[serde(default)]
     pub persistence: Persistence,
 
