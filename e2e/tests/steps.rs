@@ -32,13 +32,14 @@ pub fn storage(size: &str) -> Storage {
     }
 }
 
-/// The line of a user in ACL LIST of each node; `None` where there is no such user.
+/// The line of a user in ACL LIST of each node; `None` where there is no such user. The operator's user may not ask that.
 pub async fn acl_lines(cluster: &Cluster, user: &str) -> Result<Vec<Option<String>>> {
     let pods = cluster.list_pods().await?;
-    let begin = format!("user {user} ");
-    let lines = pods.iter().map(|pod| async {
-        let answers = nodes::ask(cluster, &pod.name_any(), &["ACL LIST"]).await?;
-        let line = answers.iter().flat_map(|answer| answer.lines()).find(|line| line.starts_with(&begin));
+    let password = cluster.secret(DEFAULT_SECRET, "password").await?;
+    let (password, begin) = (&password, &format!("user {user} "));
+    let lines = pods.iter().map(|pod| async move {
+        let answers = nodes::ask_as(cluster, &pod.name_any(), "default", password, &["ACL LIST"]).await?;
+        let line = answers.iter().flat_map(|answer| answer.lines()).find(|line| line.starts_with(begin));
         anyhow::Ok(line.map(str::to_owned))
     });
     try_join_all(lines).await

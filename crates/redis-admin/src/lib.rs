@@ -6,10 +6,8 @@
 //! The operator talks to nodes through one seam, [`NodeClient`], implemented by [`NodeConnections`] and, in tests, by
 //! pretend nodes and by layers that inject faults. All of it is plain data.
 //!
-//! What the operator's user must be allowed, on every version: `+ping +info +dbsize +cluster|nodes +cluster|info
-//! +cluster|myid +cluster|set-config-epoch +cluster|addslotsrange +cluster|meet +cluster|replicate +cluster|forget
-//! +config|get +config|set +acl|users +acl|getuser +acl|setuser +acl|deluser`. No keys, no channels, no HELLO, no
-//! `CLIENT SETINFO`.
+//! What is said here is all that the operator's user is allowed ([`keyslot_planner::system_users`]); a test compares. No
+//! keys, no channels, no HELLO, no `CLIENT SETINFO`.
 #![deny(missing_docs)]
 
 use std::net::IpAddr;
@@ -26,6 +24,8 @@ pub mod execute;
 pub mod observe;
 pub mod parse;
 pub mod reply;
+#[cfg(test)]
+mod rights;
 mod watch;
 
 pub use client::NodeConnections;

@@ -118,6 +118,10 @@ async fn greet(ip: IpAddr, credentials: &Credentials) -> Result<(Link, RunId), U
     Ok((link, run_id))
 }
 
+pub(crate) fn ping() -> Arguments {
+    Arguments::new(["PING"])
+}
+
 /// Any answer is a sign of life, errors included: a replica that loads its primary's data answers `LOADING`.
 async fn until_it_ends(link: &Link) -> NodeEvent {
     loop {
@@ -125,7 +129,7 @@ async fn until_it_ends(link: &Link) -> NodeEvent {
             () = link.ended() => return NodeEvent::Ended,
             () = sleep(ALIVE_EVERY) => {}
         }
-        match timeout(ANSWER_LIMIT, link.ask(&[Arguments::new(["PING"])])).await {
+        match timeout(ANSWER_LIMIT, link.ask(&[ping()])).await {
             Ok(Ok(_)) => {}
             Ok(Err(_)) => return NodeEvent::Ended,
             Err(_) => return NodeEvent::Unreachable(Unreachable::TimedOut),

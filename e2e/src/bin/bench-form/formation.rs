@@ -57,7 +57,7 @@ pub async fn look_on(
 }
 
 /// The password of the operator's user.
-pub async fn password(namespace: &Namespace) -> Result<String> {
+async fn password(namespace: &Namespace) -> Result<String> {
     cluster(namespace).secret(&format!("{NAME}-system"), "operator-password").await
 }
 

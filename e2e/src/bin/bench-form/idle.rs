@@ -10,14 +10,16 @@ use keyslot_e2e::{Namespace, audit};
 use redis::aio::MultiplexedConnection;
 use tokio::time::sleep;
 
-use crate::formation::password;
+use crate::formation::{NAME, cluster};
 use crate::nodes::{USER, connect, field};
 use crate::pods;
 
 /// The last words about what was done are written by then.
 const UNTIL_QUIET: Duration = Duration::from_secs(35);
-/// Two of our own questions, and the count that was under way when the first count was taken.
-const OWN: f64 = 3.0;
+/// May ask for the list of connections, which the operator's user may not.
+const ASKER: &str = "default";
+/// Our own question after the first count, and the count that was under way when that was taken.
+const OWN: f64 = 2.0;
 /// AUTH and two INFO.
 const COMMANDS_OF_A_PROBE: f64 = 3.0;
 /// Bytes of a PING in the stream of replication.
@@ -40,9 +42,9 @@ impl Idle {
 
 /// Waits until the cluster has come to rest, and then counts for this long.
 pub async fn measure(namespace: &Namespace, time: Duration) -> Result<Idle> {
-    let password = password(namespace).await?;
+    let password = cluster(namespace).secret(&format!("{NAME}-user-{ASKER}"), "password").await?;
     let addresses = pods::addresses(namespace).await?;
-    let connected = addresses.values().map(|ip| connect(*ip, &password));
+    let connected = addresses.values().map(|ip| connect(*ip, ASKER, &password));
     let mut connections = try_join_all(connected).await?;
     sleep(UNTIL_QUIET).await;
 
@@ -88,19 +90,18 @@ struct Count {
 impl Count {
     async fn take(connection: &mut MultiplexedConnection) -> Result<Self> {
         let mut questions = redis::pipe();
-        questions.cmd("CLIENT").arg("ID").cmd("CLIENT").arg("LIST");
-        questions.cmd("INFO").arg("commandstats").arg("replication");
-        let (ours, clients, info): (u64, String, String) = questions.query_async(connection).await?;
-        Ok(Self::read(ours, &clients, &info))
+        questions.cmd("CLIENT").arg("LIST").cmd("INFO").arg("commandstats").arg("replication");
+        let (clients, info): (String, String) = questions.query_async(connection).await?;
+        Ok(Self::read(&clients, &info))
     }
 
-    fn read(ours: u64, clients: &str, info: &str) -> Self {
+    fn read(clients: &str, info: &str) -> Self {
         let calls = calls(info);
         let of_replication = ["replconf", "psync", "sync"];
         let others = calls.iter().filter(|(name, _)| !of_replication.contains(&name.as_str()));
         let offset = field(info, "slave_repl_offset").and_then(|offset| offset.parse().ok());
         Self {
-            connections: by_connection(ours, clients),
+            connections: by_connection(clients),
             others: others.map(|(_, count)| count).sum(),
             logins: calls.get("auth").copied().unwrap_or_default(),
             pings: offset.map_or(0.0, |offset: f64| offset / PING),
@@ -118,15 +119,15 @@ impl Count {
     }
 }
 
-/// `tot-cmds` of the operator's connections but ours.
-fn by_connection(ours: u64, clients: &str) -> Option<BTreeMap<u64, f64>> {
+/// `tot-cmds` of the operator's connections.
+fn by_connection(clients: &str) -> Option<BTreeMap<u64, f64>> {
     let mut counts = BTreeMap::new();
     for line in clients.lines() {
         let fields: BTreeMap<&str, &str> =
             line.split_whitespace().filter_map(|field| field.split_once('=')).collect();
         let id = fields.get("id")?.parse().ok()?;
         let count = fields.get("tot-cmds")?.parse().ok()?;
-        if fields.get("user") == Some(&USER) && id != ours {
+        if fields.get("user") == Some(&USER) {
             counts.insert(id, count);
         }
     }
@@ -153,10 +154,10 @@ mod tests {
         let begin =
             "cmdstat_auth:calls=10,usec=1\r\ncmdstat_info:calls=25,usec=1\r\nslave_repl_offset:14\r\n";
         let end = "cmdstat_auth:calls=70,usec=1\r\ncmdstat_info:calls=157,usec=1\r\ncmdstat_ping:calls=6,usec=1\r\n\
-                   cmdstat_client|id:calls=1,usec=1\r\ncmdstat_client|list:calls=1,usec=1\r\n\
+                   cmdstat_client|list:calls=1,usec=1\r\n\
                    cmdstat_cluster|nodes:calls=29,usec=1\r\ncmdstat_replconf:calls=60,usec=1\r\n\
                    slave_repl_offset:98\r\n";
-        let count = |info| Count::read(7, "id=7 user=keyslot-operator cmd=client|list\n", info);
+        let count = |info| Count::read("id=7 user=default cmd=client|list\n", info);
         let rate = count(end).since(&count(begin)) / MINUTE;
         // 11 INFO and 29 CLUSTER NODES.
         assert!((rate * MINUTE - 40.0).abs() < 1e-6, "{rate}");
@@ -166,11 +167,11 @@ mod tests {
     fn where_the_server_counts_by_connection_nothing_else_matters() {
         let clients = |count| {
             format!(
-                "id=3 user=keyslot-operator tot-cmds={count}\nid=7 user=keyslot-operator tot-cmds=900\n\
+                "id=3 user=keyslot-operator tot-cmds={count}\nid=7 user=default tot-cmds=900\n\
                  id=9 user=default tot-cmds=5\n"
             )
         };
-        let count = |clients: String| Count::read(7, &clients, "cmdstat_info:calls=1000,usec=1\r\n");
+        let count = |clients: String| Count::read(&clients, "cmdstat_info:calls=1000,usec=1\r\n");
         let rate = count(clients(160)).since(&count(clients(100)));
         assert!((rate - 60.0).abs() < 1e-6, "{rate}");
     }

@@ -21,9 +21,9 @@ const SLOTS: &str = "16384";
 const PAUSE: Duration = Duration::from_millis(20);
 const ANSWER_LIMIT: Duration = Duration::from_millis(500);
 
-pub async fn connect(ip: IpAddr, password: &str) -> Result<MultiplexedConnection> {
+pub async fn connect(ip: IpAddr, user: &str, password: &str) -> Result<MultiplexedConnection> {
     let identity =
-        RedisConnectionInfo::default().set_username(USER).set_password(password).set_skip_set_lib_name();
+        RedisConnectionInfo::default().set_username(user).set_password(password).set_skip_set_lib_name();
     let info: ConnectionInfo = ConnectionAddr::Tcp(ip.to_string(), PORT).into_connection_info()?;
     let client = redis::Client::open(info.set_redis_settings(identity))?;
     client.get_multiplexed_async_connection().await.with_context(|| format!("cannot connect to {ip}"))
@@ -94,7 +94,7 @@ impl Node {
         let look = timeout(ANSWER_LIMIT, async {
             let connection = match &mut self.connection {
                 Some(connection) => connection,
-                none => none.insert(connect(self.ip, password).await?),
+                none => none.insert(connect(self.ip, USER, password).await?),
             };
             let mut questions = redis::pipe();
             questions.cmd("CLUSTER").arg("INFO").cmd("INFO").arg("replication");
