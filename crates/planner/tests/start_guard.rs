@@ -111,6 +111,16 @@ impl Pod {
     }
 }
 
+/// What the guard decides at first is as expected. The pretend answers come at once, but a busy machine may take longer
+/// for them than the guard waits for an answer: then once more.
+#[track_caller]
+fn assert_decides(replicas: &[&str], snapshot: Option<&[u8]>, cli: &str, expected: &str) {
+    let decide = || Pod::start(replicas, snapshot, cli).decides();
+    let is_final = |said: &String| said == expected || !said.ends_with(" does not answer");
+    let decision = (0..4).map(|_| decide()).find(is_final).unwrap_or_else(decide);
+    assert_eq!(decision, expected, "{cli}");
+}
+
 /// A redis-cli that prints this, as a server's answers come.
 fn says(lines: &[&str]) -> String {
     let lines: Vec<String> = lines.iter().map(|line| format!("{line}\\r\\n")).collect();
@@ -203,7 +213,7 @@ fn each_answer_is_judged_on_its_own_and_the_strongest_counts() {
         (says(&[GLIBC_UNKNOWN]), ABSENT),
         (says(&["Could not connect to Redis at demo-4.demo:6379: Name does not resolve"]), ABSENT),
     ] {
-        assert_eq!(Pod::start(&[HOST], None, &cli).decides(), expected, "{cli}");
+        assert_decides(&[HOST], None, &cli, expected);
     }
     let more = "10.0.0.5:6379@16379,demo-5.demo";
     let by_host = |four: &str, five: &str| format!("case $2 in demo-4*) {four} ;; *) {five} ;; esac");
@@ -214,8 +224,8 @@ fn each_answer_is_judged_on_its_own_and_the_strongest_counts() {
         (by_host(&absent, &empty), ABSENT),
         (by_host(&node(REPLICA, &["role:master", "# Keyspace"]), &copy), PROMOTED),
     ] {
-        assert_eq!(Pod::start(&[HOST, more], None, &cli).decides(), expected, "{cli}");
-        assert_eq!(Pod::start(&[more, HOST], None, &cli).decides(), expected, "{cli}");
+        assert_decides(&[HOST, more], None, &cli, expected);
+        assert_decides(&[more, HOST], None, &cli, expected);
     }
 }
 
@@ -236,10 +246,9 @@ fn a_snapshot_is_as_good_as_a_replica_of_the_same_stream_that_is_no_further() {
         (replica(STREAM, "", some), COPY),
         (replica("", "", none), COPY),
     ] {
-        assert_eq!(Pod::start(&[HOST], Some(&up_to_500()), &cli).decides(), expected, "{cli}");
-        let unknown = Pod::start(&[HOST], Some(b"REDIS0012"), &cli).decides();
+        assert_decides(&[HOST], Some(&up_to_500()), &cli, expected);
         let expected = if cli.contains(OTHER) { expected } else { COPY };
-        assert_eq!(unknown, expected, "{cli}");
+        assert_decides(&[HOST], Some(b"REDIS0012"), &cli, expected);
     }
 }
 
@@ -287,28 +296,43 @@ fn patience_ends_only_where_no_copy_can_be() {
     let copy = replica(STREAM, "501", &["db0:keys=1"]);
     let absent = says(&[REFUSED]);
     let hangs = "exec sleep 30".to_owned();
-    let snapshot = up_to_500();
+    // A copy for five looks, which take at least four seconds.
+    let five_times =
+        |cli: &str| format!("if [ $(wc -l <\"$HERE/asked\") -lt 6 ]; then {copy}; else {cli}; fi");
+    let (goes, stops) = (five_times(&absent), five_times(&hangs));
+    let (snapshot, second) = (up_to_500(), Duration::from_secs(1));
+    // The guard counts whole seconds.
+    let (never, patience) = (None, Some(9 * second));
+    let anew = Some(PATIENCE + 3 * second);
     scope(|scope| {
-        for (kind, cli, expected) in [
-            (None, &copy, false),
-            (Some(snapshot.as_slice()), &copy, false),
-            (None, &hangs, false),
-            (Some(snapshot.as_slice()), &hangs, true),
-            (None, &absent, true),
-            (Some(snapshot.as_slice()), &absent, true),
+        for (kind, cli, not_before) in [
+            (None, &copy, never),
+            (None, &hangs, never),
+            (None, &absent, patience),
+            (None, &goes, anew),
+            (None, &stops, never),
+            (Some(snapshot.as_slice()), &copy, never),
+            (Some(snapshot.as_slice()), &hangs, patience),
+            (Some(snapshot.as_slice()), &absent, patience),
+            (Some(snapshot.as_slice()), &goes, anew),
+            (Some(snapshot.as_slice()), &stops, anew),
         ] {
             scope.spawn(move || {
                 let (start, pod) = (Instant::now(), Pod::start(&[HOST], kind, cli));
-                let wait = if expected { Duration::from_mins(1) } else { PATIENCE + Duration::from_secs(5) };
+                let wait = if not_before.is_some() { 60 * second } else { PATIENCE + 10 * second };
                 while !pod.runs_its_server() && start.elapsed() < wait {
                     sleep(Duration::from_millis(50));
                 }
                 let context = format!("{cli} {}", pod.read("log"));
-                assert_eq!(pod.runs_its_server(), expected, "{context}");
-                assert!(start.elapsed() + Duration::from_secs(2) > PATIENCE, "{context}");
+                assert_eq!(pod.runs_its_server(), not_before.is_some(), "{context}");
+                assert!(Some(start.elapsed()) > not_before, "{:?} {context}", start.elapsed());
                 assert_eq!(pod.read("errors"), "", "{context}");
                 // Said once, and not again in the first half minute.
-                assert_eq!(pod.read("log").matches("; waiting: ").count(), 1, "{context}");
+                let said = pod.read("log").matches("; waiting: ").count();
+                assert!(
+                    (1..=1 + start.elapsed().as_secs() / 29).contains(&(said as u64)),
+                    "{said} {context}"
+                );
             });
         }
     });

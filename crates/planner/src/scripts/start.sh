@@ -188,15 +188,17 @@ hold_back() {
     fi
     read_clock
     # Time for the others to notice and to elect, if they can.
-    deadline=$((now + 3 * $(setting cluster-node-timeout) / 1000 + 10)) tell_at=$now
+    patience=$((3 * $(setting cluster-node-timeout) / 1000 + 10))
+    deadline=$((now + patience)) tell_at=$now
     while :; do
         look
         read_clock
         case "$state $snapshot" in
         promoted* | less*) break ;;
-        # As long as there may be a copy, nothing makes this node wipe it. A snapshot is promised to be what is left
-        # when the rest of the shard is gone.
-        copy* | "silent no") ;;
+        # As long as there may be a copy, nothing makes this node wipe it; and one that was there a moment ago may only
+        # be slow, or on its way back.
+        copy* | "silent no") deadline=$((now + patience)) ;;
+        # A snapshot is promised to be what is left when the rest of the shard is gone.
         *) [ "$now" -lt "$deadline" ] || break ;;
         esac
         if [ "$now" -ge "$tell_at" ]; then
