@@ -100,6 +100,8 @@ fn a_node_without_cluster_is_ready_and_a_loading_one_is_alive_but_not_ready() {
         assert_eq!(server.ask("CLUSTER ADDSLOTSRANGE 0 16383"), "OK");
         assert_eq!(server.ask("ACL SETUSER filler on >filler ~* +@all"), "OK");
         until(version.name, || server.ask_as("filler", "filler", "SET x 1") == "OK");
+        // A server that loads answers after each 1024 bytes, so here after each key.
+        assert_eq!(server.ask("CONFIG SET rdbcompression no"), "OK");
         let value = "v".repeat(1500);
         let sets: Vec<String> = (0..200).map(|key| format!("SET {key} {value}\n")).collect();
         assert!(server.ask_as("filler", "filler", &(sets.concat() + "SAVE")).ends_with("OK"));
