@@ -3,17 +3,17 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Result, ensure};
-use k8s_openapi::api::core::v1::ConfigMap;
+use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use keyslot_api::conditions::Reason;
 use keyslot_e2e::clusters::{self, Cluster};
 use keyslot_e2e::invariants::assert_invariants;
 use keyslot_e2e::settings::Server;
 use keyslot_e2e::{wait, with_namespace};
-use kube::api::{DeleteParams, PostParams};
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use serde_json::json;
 
-use crate::steps::NAME;
+use crate::steps::{NAME, storage};
 
 #[test]
 fn an_object_of_someone_else_is_told_and_not_touched() -> Result<()> {
@@ -30,6 +30,28 @@ fn an_object_of_someone_else_is_told_and_not_touched() -> Result<()> {
         ensure!(told.message.contains("demo-config"), "{}", told.message);
         ensure!(maps.get("demo-config").await? == foreign, "it was changed");
         maps.delete("demo-config", &DeleteParams::default()).await?;
+        heals(&cluster).await
+    })
+}
+
+#[test]
+fn a_volume_of_someone_else_is_told_and_not_taken() -> Result<()> {
+    with_namespace(async |namespace| {
+        let claims = namespace.api::<PersistentVolumeClaim>();
+        let claim = json!({
+            "metadata": { "name": "data-demo-0" },
+            "spec": { "accessModes": ["ReadWriteOnce"], "resources": { "requests": { "storage": "64Mi" } } },
+        });
+        claims.create(&PostParams::default(), &serde_json::from_value(claim)?).await?;
+        let mut spec = clusters::spec(Server::Redis70, 1, 0);
+        spec.storage = Some(storage("64Mi"));
+        let cluster = Cluster::create(namespace, NAME, spec).await?;
+        let told = told(&cluster, Reason::ResourceConflict).await?;
+        ensure!(told.message.contains("data-demo-0"), "{}", told.message);
+        ensure!(cluster.list_pods().await?.is_empty(), "pods have taken it");
+        // As the message says.
+        let ours = Patch::Merge(json!({ "metadata": { "labels": { "keyslot.dev/cluster": NAME } } }));
+        claims.patch("data-demo-0", &PatchParams::default(), &ours).await?;
         heals(&cluster).await
     })
 }

@@ -48,17 +48,19 @@ fn a_password_that_can_not_be_used_is_told_and_the_other_users_go_on() -> Result
 #[test]
 fn a_rule_that_the_server_refuses_is_told_in_its_words_and_the_other_users_go_on() -> Result<()> {
     with_namespace(async |namespace| {
-        let cluster = formed(namespace, clusters::spec(Server::Valkey91, 1, 1)).await?;
-        let mut changed = user("worker", &WORKER_RULES);
+        let spec = clusters::spec(Server::Valkey91, 1, 1);
+        let (admin, mut changed) = (spec.users[0].clone(), spec.users[1].clone());
+        let cluster = formed(namespace, spec).await?;
         changed.rules.push("+ping".to_owned());
-        cluster.set_users(&[changed.clone(), user("app", &["~app:*", "+nosuchcommand"])]).await?;
+        let wrong = user("app", &["~app:*", "+nosuchcommand"]);
+        cluster.set_users(&[admin.clone(), changed.clone(), wrong]).await?;
         told(&cluster, Reason::RuleRefused, &["app", "+nosuchcommand", "Unknown command"]).await?;
         crate::steps::on_all_nodes(&cluster, "worker", "has its new rule", |line| {
             line.is_some_and(|line| line.contains("+ping"))
         })
         .await?;
         client::write_and_read(namespace, WORKER_SECRET, 100).await?;
-        cluster.set_users(&[changed, user("app", &WORKER_RULES)]).await?;
+        cluster.set_users(&[admin, changed, user("app", &WORKER_RULES)]).await?;
         cluster.wait_ready().await?;
         client::write_and_read(namespace, "demo-user-app", 100).await?;
         Ok(())
