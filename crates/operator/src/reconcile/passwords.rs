@@ -44,13 +44,11 @@ pub async fn ensure<N: Nodes>(
     if !inputs.system.formed || is_system_secret_lost(&inputs) {
         seen = match system_secret::live(owner, &ctx.client).await {
             Err(objects::Error::Foreign { object }) => {
-                ctx.memory.of(cluster.meta()).found_foreign(object.clone());
-                inputs.foreign_objects.insert(object);
-                return Ok(inputs);
+                return Ok(in_the_way(object, inputs, cluster, ctx));
             }
             found => found.map_err(Error::Passwords)?,
         };
-        inputs.system = seen.as_ref().map(memory).unwrap_or_default();
+        inputs.system = seen.as_ref().map(remembered).unwrap_or_default();
         if is_system_secret_lost(&inputs) {
             // New passwords would let nobody in.
             return Ok(inputs);
@@ -75,13 +73,11 @@ pub async fn ensure<N: Nodes>(
             }
             // Somebody was faster, or the watch's copy is old: what is there counts.
             Ok(Stored::NotOnThis(there)) => {
-                inputs.system = self::memory(&there);
+                inputs.system = remembered(&there);
                 seen = Some(*there);
             }
             Err(objects::Error::Foreign { object }) => {
-                ctx.memory.of(cluster.meta()).found_foreign(object.clone());
-                inputs.foreign_objects.insert(object);
-                return Ok(inputs);
+                return Ok(in_the_way(object, inputs, cluster, ctx));
             }
             Err(error) if inputs.system.is_complete() => {
                 warn!(cluster = %key, %error, "passwords of users can't be stored");
@@ -94,7 +90,19 @@ pub async fn ensure<N: Nodes>(
     Err(Error::Passwords(objects::Error::Replaced { object }))
 }
 
-fn memory(secret: &Secret) -> SystemMemory {
+/// Somebody else has the Secret's name: the next passes know of it too.
+fn in_the_way<N: Nodes>(
+    object: String,
+    mut inputs: Inputs,
+    cluster: &RedisCluster,
+    ctx: &Context<N>,
+) -> Inputs {
+    ctx.memory.of(cluster.meta()).found_foreign(object.clone());
+    inputs.foreign_objects.insert(object);
+    inputs
+}
+
+fn remembered(secret: &Secret) -> SystemMemory {
     secret.data.as_ref().map(SystemMemory::parse).unwrap_or_default()
 }
 

@@ -69,9 +69,8 @@ fn part(user: &User, inputs: &Inputs) -> Result<(UserRules, Option<SecretString>
     if !user.enabled {
         return Ok((system_users::off(), None));
     }
-    let passwords = passwords::resolve(user, inputs);
     let rules = rules(user)?;
-    let passwords = passwords?;
+    let passwords = passwords::resolve(user, inputs)?;
     Ok((UserRules { passwords: passwords.hashes, ..rules }, passwords.plaintext))
 }
 
