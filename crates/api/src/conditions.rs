@@ -176,9 +176,10 @@ vocabulary! {
         /// touched. Remove or rename it, or choose another name for this resource; if it is the Secret of
         /// a user, another `spec.users[].secretName`.
         ResourceConflict,
-        /// Secret `<name>-system` is gone, and with it the only passwords with which the operator gets into the nodes. Put
-        /// it back from a backup. If there is none: delete the resource, keeping its volumes
-        /// (`spec.storage.retentionPolicy`), and create it again, which takes the data over under new passwords.
+        /// Secret `<name>-system`, or a password in it, is gone, and with it the operator's way into the nodes; they go on
+        /// serving. Put it back from a backup. If there is none: set `spec.storage.retentionPolicy.onDelete` to Retain,
+        /// delete the resource and create it again, which takes its volumes over under new passwords. Without volumes
+        /// the data lives only as long as the pods: copy it away first.
         SystemSecretLost,
         /// An operation on a Kubernetes object or a node failed; the message has the error. The operator
         /// tries again; if it stays, the message says what is in the way.

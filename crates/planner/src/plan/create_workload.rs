@@ -46,7 +46,7 @@ pub(super) fn step(view: &View<'_>) -> Verdict {
 }
 
 /// A pod takes whatever claim has its name; a server would write into somebody else's data.
-pub fn foreign_volumes(view: &View<'_>) -> Option<String> {
+fn foreign_volumes(view: &View<'_>) -> Option<String> {
     let claims: Vec<&str> = view.observed.foreign_volumes.iter().map(String::as_str).collect();
     let own = format!("{}={}", labels::CLUSTER, view.desired.name);
     (!claims.is_empty()).then(|| {
