@@ -3,12 +3,13 @@
 use anyhow::{Result, ensure};
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Secret, Service};
 use keyslot_api::conditions::{ConditionType, Reason};
-use keyslot_api::v1alpha1::{RedisClusterSpec, Retention};
+use keyslot_api::v1alpha1::{Persistence, RedisClusterSpec, Retention};
 use keyslot_e2e::clusters::{self, Cluster};
 use keyslot_e2e::invariants;
 use keyslot_e2e::settings::Server;
 use keyslot_e2e::{Namespace, client, nodes, wait, with_namespace};
 use kube::api::ListParams;
+use serde_json::json;
 
 use crate::steps::{NAME, WORKER_SECRET, formed, storage};
 
@@ -64,6 +65,26 @@ fn all_keys_are_back_although_fewer_shards_are_wanted() -> Result<()> {
     })
 }
 
+/// A server reads only the kind of file that it is told to. One that would start empty does not start at all.
+#[test]
+fn volumes_that_were_written_otherwise_are_not_taken_for_empty() -> Result<()> {
+    with_namespace(async |namespace| {
+        let mut spec = clusters::spec(Server::Valkey81, 1, 1);
+        spec.storage = Some(storage("64Mi"));
+        write_and_delete(namespace, spec.clone()).await?;
+        if let Some(storage) = &mut spec.storage {
+            storage.persistence = Persistence::Rdb;
+        }
+        let cluster = Cluster::create(namespace, NAME, spec).await?;
+        let trouble = cluster.wait_for(ConditionType::Degraded, Reason::PodCrashLooping).await?;
+        ensure!(trouble.message.contains("set it back to AOF"), "{}", trouble.message);
+        cluster.change(json!({ "storage": { "persistence": "AOF" } })).await?;
+        cluster.wait_ready().await?;
+        client::read(namespace, WORKER_SECRET, KEYS).await?;
+        Ok(())
+    })
+}
+
 fn spec(server: Server) -> RedisClusterSpec {
     let mut spec = clusters::spec(server, 3, 1);
     spec.storage = Some(storage("64Mi"));
@@ -72,6 +93,7 @@ fn spec(server: Server) -> RedisClusterSpec {
 
 /// Leaves the volumes, and nothing else.
 async fn write_and_delete(namespace: &Namespace, spec: RedisClusterSpec) -> Result<()> {
+    let nodes = usize::try_from(spec.shards * (1 + spec.replicas_per_shard))?;
     let cluster = formed(namespace, spec).await?;
     client::write_and_read(namespace, WORKER_SECRET, KEYS).await?;
     cluster.delete().await?;
@@ -87,7 +109,7 @@ async fn write_and_delete(namespace: &Namespace, spec: RedisClusterSpec) -> Resu
     })
     .await?;
     let volumes = volumes(namespace).await?;
-    ensure!(volumes == 6, "{volumes} volumes are left");
+    ensure!(volumes == nodes, "{volumes} volumes of {nodes} pods are left");
     Ok(())
 }
 

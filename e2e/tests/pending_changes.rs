@@ -30,7 +30,7 @@ fn changes_that_wait_are_named_and_reach_nothing() -> Result<()> {
             "replicasPerShard": 2,
             "resources": { "limits": { "memory": "256Mi" } },
             "config": { "maxmemory-policy": "allkeys-lru" },
-            "storage": { "size": "128Mi" },
+            "storage": { "size": "128Mi", "persistence": "RDB" },
         });
         cluster.change(changes.clone()).await?;
         let pending = cluster.wait_for(ConditionType::UpdatePending, Reason::WaitingForRoll).await?;
@@ -44,6 +44,7 @@ fn changes_that_wait_are_named_and_reach_nothing() -> Result<()> {
         unchanged(&before, &everything(&cluster).await?)?;
 
         a_restarted_pod_comes_back_as_it_was(&cluster, &before).await?;
+        a_deleted_stateful_set_comes_back_as_it_was(&cluster, &before).await?;
         client::read(namespace, WORKER_SECRET, 300).await?;
 
         let revert = json!({
@@ -67,16 +68,34 @@ async fn a_restarted_pod_comes_back_as_it_was(
 ) -> Result<()> {
     let uid = cluster.pods.get("demo-1").await?.uid();
     cluster.pods.delete("demo-1", &DeleteParams::default()).await?;
-    wait::until("demo-1 is back", wait::A_WHILE, async || {
-        let pod = cluster.pods.get("demo-1").await?;
+    is_back(cluster, "demo-1", uid).await?;
+    wait::until("all is as before", wait::SOON, async || unchanged(before, &everything(cluster).await?)).await
+}
+
+/// Its pods go with it, and nobody but the operator knows what they were made from.
+async fn a_deleted_stateful_set_comes_back_as_it_was(
+    cluster: &Cluster,
+    before: &BTreeMap<String, Value>,
+) -> Result<()> {
+    let pods = cluster.list_pods().await?;
+    let sets = cluster.namespace.api::<StatefulSet>();
+    sets.delete("demo", &DeleteParams::default()).await?;
+    for pod in pods {
+        is_back(cluster, &pod.name_any(), pod.uid()).await?;
+    }
+    wait::until("all is as before", wait::SOON, async || unchanged(before, &everything(cluster).await?)).await
+}
+
+async fn is_back(cluster: &Cluster, pod: &str, uid: Option<String>) -> Result<()> {
+    wait::until(&format!("{pod} is back"), wait::A_WHILE, async || {
+        let pod = cluster.pods.get(pod).await?;
         ensure!(pod.uid() != uid, "it is not gone yet");
         let conditions = pod.status.and_then(|status| status.conditions).unwrap_or_default();
         let is_ready = conditions.iter().any(|one| one.type_ == "Ready" && one.status == "True");
         ensure!(is_ready, "{conditions:?}");
         Ok(())
     })
-    .await?;
-    wait::until("all is as before", wait::SOON, async || unchanged(before, &everything(cluster).await?)).await
+    .await
 }
 
 fn unchanged(before: &BTreeMap<String, Value>, after: &BTreeMap<String, Value>) -> Result<()> {

@@ -140,7 +140,7 @@ fn all_addresses_changed(layout: Layout) -> World {
 }
 
 /// Gossip tells a replica its primary's new address before the primary itself does; then the server updates its table
-/// and leaves the replication link at the old address for ever. `CLUSTER REPLICATE` of the same primary repairs it.
+/// and leaves the replication link at the old address for ever (Redis; Valkey until 8.0). `CLUSTER REPLICATE` of the same primary repairs it.
 #[test]
 fn no_replica_stays_at_a_dead_address() {
     // The operator dies with the MEETs half done, and gossip does the rest before it is back.

@@ -116,6 +116,39 @@ fn a_node_without_cluster_is_ready_and_a_loading_one_is_alive_but_not_ready() {
     });
 }
 
+/// A server that is told to use the other kind of file starts empty on kept volumes, and a cluster of such servers
+/// would form as if it were new.
+#[test]
+fn a_volume_that_was_written_otherwise_is_not_started_empty() {
+    let with = |persistence: &str| {
+        let mut spec = minimal();
+        spec["storage"] = serde_json::json!({"size": "1Gi", "persistence": persistence});
+        desired(&spec)
+    };
+    on_every_version(|version| {
+        for (written, told) in [("AOF", "RDB"), ("RDB", "AOF")] {
+            let context = format!("{} {written}", version.name);
+            let mut server = Server::start(version, &with(written));
+            assert_eq!(server.ask("CLUSTER ADDSLOTSRANGE 0 16383"), "OK");
+            until(&context, || as_filler(&server, "SET a 1") == "OK");
+            server.terminate();
+            server.configure(&with(told));
+            server.start_again();
+            until(&context, || server.log().contains("not starting: "));
+            let log = server.log();
+            assert!(
+                log.ends_with(&format!("would start empty; set it back to {written}\n")),
+                "{context}: {log}"
+            );
+            assert!(!server.answers(), "{context}");
+            server.configure(&with(written));
+            server.start_again();
+            until(&context, || server.answers());
+            until(&context, || as_filler(&server, "GET a") == "1");
+        }
+    });
+}
+
 /// What a budget counts: a replica without its primary is not a copy that keeps up.
 #[test]
 fn a_replica_is_ready_only_while_its_link_is_up() {

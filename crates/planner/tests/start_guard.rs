@@ -210,8 +210,6 @@ fn each_answer_is_judged_on_its_own_and_the_strongest_counts() {
             SILENT,
         ),
         (says(&[REFUSED, REFUSED]), ABSENT),
-        (says(&[GLIBC_UNKNOWN]), ABSENT),
-        (says(&["Could not connect to Redis at demo-4.demo:6379: Name does not resolve"]), ABSENT),
     ] {
         assert_decides(&[HOST], None, &cli, expected);
     }
@@ -226,6 +224,35 @@ fn each_answer_is_judged_on_its_own_and_the_strongest_counts() {
     ] {
         assert_decides(&[HOST, more], None, &cli, expected);
         assert_decides(&[more, HOST], None, &cli, expected);
+    }
+}
+
+/// A name that is unknown proves that the pod is gone only where names are known at all. Where they are not, only the
+/// replica itself at its last address is an answer: another pod may have got it.
+#[test]
+fn an_unknown_name_is_evidence_only_where_names_work() {
+    let copy = replica(STREAM, "9", &["db0:keys=1"]);
+    let unknown = [GLIBC_UNKNOWN, "Could not connect to Redis at demo-4.demo:6379: Name does not resolve"];
+    for unknown in unknown.map(|line| says(&[line])) {
+        let by_host = |service: &str, address: &str| {
+            format!("case $2 in demo-4*) {unknown} ;; demo.shop.*) {service} ;; *) {address} ;; esac")
+        };
+        let (refused, other) = (says(&[REFUSED]), node(OTHER, &["role:slave", "# Keyspace"]));
+        for (service, address, expected) in [
+            (&refused, &copy, ABSENT),
+            (&other, &copy, ABSENT),
+            (&unknown, &copy, COPY),
+            (&unknown, &refused, SILENT),
+            (&unknown, &other, SILENT),
+            (&unknown, &unknown, SILENT),
+            (&says(&[]), &refused, SILENT),
+        ] {
+            assert_decides(&[HOST], None, &by_host(service, address), expected);
+        }
+        let promoted = by_host(&unknown, &node(REPLICA, &["role:master", "# Keyspace"]));
+        assert_decides(&[HOST], None, &promoted, PROMOTED);
+        // An address that was lost as well.
+        assert_decides(&[":0@0,demo-4.demo"], None, &by_host(&unknown, "exec sleep 30"), SILENT);
     }
 }
 

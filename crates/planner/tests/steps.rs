@@ -72,6 +72,7 @@ fn node(i: usize) -> RedisNode {
         current_epoch: 3,
         cluster_ok: true,
         keys: 0,
+        libraries: 0,
         memory_bytes: 0,
         node_timeout: WANTED_TIMEOUT,
         maxmemory: 0,
@@ -344,6 +345,38 @@ fn a_corrected_resource_replaces_only_pods_that_hold_nothing() {
     look.observed.formed = true;
     look.observed.stateful_set.as_mut().expect("a set").in_force = Some(earlier);
     assert!(look.plan().operations.is_empty(), "a formed cluster's change waits");
+}
+
+/// Libraries of functions are replicated and kept in files as keys are.
+#[test]
+fn functions_are_data() {
+    let mut look = unformed();
+    (0..6).for_each(|i| drop(look.fresh(i).id.clone()));
+    assert_eq!(look.plan().step, "assign_slots");
+    look.node(4).libraries = 1;
+    assert!(look.plan().message.contains("not given out empty"), "{:?}", look.plan());
+    assert!(
+        look.commands().iter().all(|command| matches!(command, RedisCommand::Meet { .. })),
+        "{:?}",
+        look.plan()
+    );
+}
+
+/// Valkey since 8.1 answers OK to this command and does nothing: the step would never end.
+#[test]
+fn a_link_that_the_server_moves_itself_is_left_to_it() {
+    let mut look = formed();
+    look.node(3).role = Role::Replica { of: id(0), offset: 0, link_up: false, source: Some(ip(99)) };
+    for (kind, version, heals) in [
+        (EngineKind::Redis, "8.6.3", true),
+        (EngineKind::Valkey, "8.0.4", true),
+        (EngineKind::Valkey, "8.1.0", false),
+        (EngineKind::Valkey, "9.1.2", false),
+        (EngineKind::Valkey, "10.0.0", false),
+    ] {
+        look.node(3).engine = Engine { kind, version: version.to_owned() };
+        assert_eq!(look.plan().step == "heal_addresses", heals, "{kind:?} {version}");
+    }
 }
 
 #[test]

@@ -105,6 +105,7 @@ fn node(id: NodeId, keys: u64, texts: [&str; 3], config: &Reply) -> Result<Redis
         current_epoch: cluster.number("cluster_current_epoch")?,
         cluster_ok: cluster.text("cluster_state")? == "ok",
         keys,
+        libraries: info.number("number_of_libraries")?,
         memory_bytes: info.number("used_memory")?,
         node_timeout: parse::milliseconds(&config, "cluster-node-timeout")?,
         maxmemory: parse::bytes(&config, "maxmemory")?,

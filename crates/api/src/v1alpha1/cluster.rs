@@ -49,7 +49,8 @@ use super::{RedisClusterStatus, ResourceRequirements, Storage, User, rules, sche
     validation = rules::STORAGE_STAYS,
     validation = rules::MAXMEMORY_ONCE,
     validation = rules::PERCENT_OF_LIMIT,
-    validation = rules::SAVE_NEEDS_RDB
+    validation = rules::SAVE_NEEDS_RDB,
+    validation = rules::CLIENT_TIMEOUT
 )]
 #[serde(rename_all = "camelCase")]
 pub struct RedisClusterSpec {

@@ -52,6 +52,12 @@ pub const SAVE_NEEDS_RDB: Rule = (
     "spec.config.save needs spec.storage.persistence: RDB; with AOF or without storage Keyslot switches snapshots off",
 );
 
+/// The operator's connections to nodes give a sign of life every 10 s.
+pub const CLIENT_TIMEOUT: Rule = (
+    "!has(self.config) || !('timeout' in self.config) || self.config['timeout'].matches('^(0|[2-9][0-9]|[1-9][0-9]{2,})$')",
+    "spec.config.timeout must be 0 or at least 20 seconds: connections of the operator would end all the time",
+);
+
 pub const IMAGE_SHAPE: Rule = (
     "self.matches('^[a-zA-Z0-9][a-zA-Z0-9._-]*(:[0-9]+)?(/[a-z0-9._-]+)*(:[a-zA-Z0-9_][a-zA-Z0-9._-]*)?(@sha256:[0-9a-f]{64})?$')",
     "spec.image must be an image reference such as redis:8.0 or registry.example:5000/team/valkey:8.1, without spaces",
@@ -72,6 +78,13 @@ pub const NODE_TIMEOUT: Rule = (
 pub const DNS_SUBDOMAIN: Rule = (
     "self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')",
     "must be the name of a Kubernetes object: lower case letters, digits, - and .",
+);
+
+/// Pods carry them twice, as they are and in [`crate::labels::IN_FORCE`], beside `config`, and Kubernetes allows 256 KiB
+/// of annotations.
+pub const ANNOTATIONS_SIZE: Rule = (
+    "self.map(k, size(k) + size(self[k])).sum() <= 32768",
+    "spec.podAnnotations may have at most 32768 characters in all: shorten or remove some",
 );
 
 pub const RESOURCE_NAMES: Rule =

@@ -51,7 +51,7 @@ pub fn pod_labels(_: &mut SchemaGenerator) -> Schema {
 
 /// `spec.podAnnotations`.
 pub fn pod_annotations(_: &mut SchemaGenerator) -> Schema {
-    string_map(4096, &[rules::LABEL_KEYS, rules::OWN_LABELS])
+    string_map(4096, &[rules::LABEL_KEYS, rules::OWN_LABELS, rules::ANNOTATIONS_SIZE])
 }
 
 /// `spec.tolerations`: as in Kubernetes, but wrong words are refused here, not when a pod is made.

@@ -27,7 +27,8 @@ pub struct Storage {
     /// every second unless `config.appendfsync` says otherwise; `RDB` writes snapshots at the times
     /// of `config.save`, and loses what came after the last one when a whole shard dies. A primary
     /// that restarts with an older snapshot than its replica's data waits until the replica is
-    /// promoted. Default: AOF. Change: live.
+    /// promoted. Kept volumes have to be taken over with the persistence that they were written
+    /// with: with the other one no server starts. Default: AOF. Change: live.
     #[serde(default)]
     pub persistence: Persistence,
 

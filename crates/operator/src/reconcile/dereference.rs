@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures::future::try_join_all;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::apps::v1::StatefulSet;
-use k8s_openapi::api::core::v1::{Pod, Secret};
+use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret};
 use keyslot_api::labels;
 use keyslot_api::v1alpha1::{RedisCluster, RedisClusterSpec};
 use keyslot_planner::Inputs;
 use keyslot_planner::desired::{PasswordSecret, SystemMemory};
 use keyslot_planner::ids::Uid;
-use keyslot_planner::manifests::names;
+use keyslot_planner::manifests::{IN_FORCE_FILE, names};
 use kube::api::Api;
 use kube::{Resource, ResourceExt};
 use secrecy::SecretString;
@@ -37,14 +37,13 @@ pub async fn dereference<N: Nodes>(cluster: &RedisCluster, ctx: &Context<N>) -> 
     let pods: Vec<&Pod> =
         pods.iter().map(AsRef::as_ref).filter(|p| pods::member_name(p, &key.name).is_some()).collect();
     let set_uid = set.as_ref().and_then(|set| set.uid()).map(Uid::new);
+    let files =
+        named(&ctx.stores.config_maps, &key, &names::config(&key.name)).filter(|map| own(&map.metadata));
+    let system = system.as_ref().and_then(|secret| secret.data.as_ref());
+    let system = system.map(SystemMemory::parse).unwrap_or_default();
     Ok(Inputs {
-        system: system
-            .as_ref()
-            .and_then(|secret| secret.data.as_ref())
-            .map(SystemMemory::parse)
-            .unwrap_or_default(),
         password_secrets: password_secrets(cluster, &key, ctx).await?,
-        in_force: in_force(set.as_deref(), &pods),
+        in_force: in_force(set.as_deref(), &pods, files.as_deref(), &system),
         shards_seen: pods.iter().filter_map(|pod| pods::member(pod, set_uid.as_ref()).labels.shard).collect(),
         foreign_objects: foreign_objects(
             Owner { namespace: &key.namespace, name: &key.name, uid: &uid },
@@ -53,6 +52,7 @@ pub async fn dereference<N: Nodes>(cluster: &RedisCluster, ctx: &Context<N>) -> 
         )
         .await?,
         cluster_domain: ctx.cluster_domain.clone(),
+        system,
     })
 }
 
@@ -87,14 +87,24 @@ fn texts(data: &BTreeMap<String, ByteString>) -> BTreeMap<String, SecretString> 
     data.iter().filter_map(|(key, bytes)| Some((key.clone(), text(bytes)?))).collect()
 }
 
-/// What the pods were made from: as the StatefulSet says, or the pods that it left behind while it is away. Pods that
-/// still belong to a StatefulSet go with it: they are an earlier resource's.
-fn in_force(set: Option<&StatefulSet>, pods: &[&Pod]) -> Option<RedisClusterSpec> {
-    let of_set = set.and_then(spec_in_force);
-    let left_behind =
-        |pod: &&&Pod| pod.owner_references().is_empty() && pod.metadata.deletion_timestamp.is_none();
+/// What the pods were made from: as the StatefulSet says, or what it left behind while it is away.
+fn in_force(
+    set: Option<&StatefulSet>,
+    pods: &[&Pod],
+    files: Option<&ConfigMap>,
+    system: &SystemMemory,
+) -> Option<RedisClusterSpec> {
     let of_pod = |pod: &&Pod| parse(pod.annotations().get(labels::IN_FORCE)?);
-    of_set.or_else(|| pods.iter().filter(left_behind).find_map(of_pod))
+    let of_files = |map: &ConfigMap| parse(map.data.as_ref()?.get(IN_FORCE_FILE)?);
+    // Until this very resource has formed, pods that belong to a StatefulSet which is away may be an earlier resource's.
+    let left_behind = |pod: &&&Pod| {
+        system.formed || (pod.owner_references().is_empty() && pod.metadata.deletion_timestamp.is_none())
+    };
+    // Files are made once the Secret is complete. Before there were pods, a corrected resource is all that counts.
+    let had_pods = system.formed || !system.is_complete();
+    set.and_then(spec_in_force)
+        .or_else(|| pods.iter().filter(left_behind).find_map(of_pod))
+        .or_else(|| files.filter(|_| had_pods).and_then(of_files))
 }
 
 /// Annotation `keyslot.dev/in-force` of the StatefulSet's pods.
@@ -144,14 +154,30 @@ mod tests {
     }
 
     #[test]
-    fn pods_tell_what_is_in_force_while_the_set_is_away() {
+    fn pods_and_files_tell_what_is_in_force_while_the_set_is_away() {
         let spec = RedisClusterSpec::with_image("redis:8.0");
-        let mut pod = Pod::default();
         let text = serde_json::to_string(&spec).unwrap();
-        pod.metadata.annotations = Some([(labels::IN_FORCE.to_owned(), text)].into());
-        assert_eq!(in_force(None, &[&pod]), Some(spec));
+        let mut pod = Pod::default();
+        pod.metadata.annotations = Some([(labels::IN_FORCE.to_owned(), text.clone())].into());
+        let data = Some([(IN_FORCE_FILE.to_owned(), text)].into());
+        let files = ConfigMap { data, ..ConfigMap::default() };
+        let made = || Some("made".into());
+        let complete = SystemMemory {
+            operator_password: made(),
+            replication_password: made(),
+            probe_password: made(),
+            ..SystemMemory::default()
+        };
+        let formed = SystemMemory { formed: true, ..complete.clone() };
+        let lost = SystemMemory::default();
+
+        assert_eq!(in_force(None, &[&pod], None, &complete), Some(spec.clone()), "orphaned");
         pod.metadata.owner_references = Some(vec![OwnerReference::default()]);
-        assert_eq!(in_force(None, &[&pod]), None, "its StatefulSet was an earlier resource's");
-        assert_eq!(in_force(None, &[]), None);
+        assert_eq!(in_force(None, &[&pod], None, &complete), None, "maybe an earlier resource's");
+        assert_eq!(in_force(None, &[&pod], None, &formed), Some(spec.clone()), "the StatefulSet was deleted");
+        assert_eq!(in_force(None, &[], Some(&files), &formed), Some(spec.clone()), "and its pods are gone");
+        assert_eq!(in_force(None, &[], Some(&files), &lost), Some(spec), "and the Secret");
+        assert_eq!(in_force(None, &[], Some(&files), &complete), None, "there never was a pod");
+        assert_eq!(in_force(None, &[], None, &formed), None);
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use keyslot_api::conditions::Reason;
-use keyslot_api::v1alpha1::{RedisCluster, RedisClusterSpec};
+use keyslot_api::v1alpha1::{RedisCluster, RedisClusterSpec, Storage};
 
 use super::{Desired, Inputs, Problem, SystemMemory, usable, users};
 use crate::config;
@@ -63,9 +63,17 @@ impl Desired {
 fn in_force(wanted: &RedisClusterSpec, inputs: &Inputs) -> RedisClusterSpec {
     match &inputs.in_force {
         Some(carried) if inputs.system.formed || is_system_secret_lost(inputs) => usable::of_pods(carried),
-        Some(carried) => RedisClusterSpec { storage: carried.storage.clone(), ..wanted.clone() },
+        Some(carried) => RedisClusterSpec { storage: storage(carried, wanted), ..wanted.clone() },
         None => wanted.clone(),
     }
+}
+
+/// Volumes stay as they were claimed. How servers write is theirs alone, and kept data may need another way than the
+/// resource says.
+fn storage(carried: &RedisClusterSpec, wanted: &RedisClusterSpec) -> Option<Storage> {
+    let claimed = carried.storage.clone()?;
+    let persistence = wanted.storage.as_ref().map_or(claimed.persistence, |storage| storage.persistence);
+    Some(Storage { persistence, ..claimed })
 }
 
 /// Pods are made after the Secret, so where there are pods and a password is missing, it was there. The nodes know it

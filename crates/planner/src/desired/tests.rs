@@ -373,6 +373,22 @@ fn until_the_cluster_has_formed_a_correction_is_in_force_at_once_but_for_volumes
     assert_eq!(desired.pending, ["spec.storage.size"]);
 }
 
+/// On kept volumes servers do not start with another persistence than they were written with.
+#[test]
+fn until_the_cluster_has_formed_persistence_can_be_corrected() {
+    let with = |size: &str, persistence: &str| {
+        cluster(json!({"storage": {"size": size, "persistence": persistence}}))
+    };
+    let mut inputs = Inputs { in_force: Some(with("1Gi", "RDB").spec), system: own_passwords(), ..inputs() };
+    let desired = Desired::from_spec(&with("2Gi", "AOF"), &inputs);
+    assert_eq!(desired.in_force.storage, with("1Gi", "AOF").spec.storage);
+    assert_eq!(desired.pending, ["spec.storage.size"]);
+    inputs.system.formed = true;
+    let desired = Desired::from_spec(&with("1Gi", "AOF"), &inputs);
+    assert_eq!(desired.in_force.storage, with("1Gi", "RDB").spec.storage);
+    assert_eq!(desired.pending, ["spec.storage.persistence"]);
+}
+
 #[test]
 fn memory_and_time_out_are_numbers() {
     for (spec, maxmemory) in [

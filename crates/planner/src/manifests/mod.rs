@@ -26,7 +26,7 @@ use crate::desired::Desired;
 
 pub use acl::{baseline_users_file, users_file};
 pub use budget::budget;
-pub use config_map::config_files;
+pub use config_map::{IN_FORCE_FILE, config_files};
 pub use connection::connection;
 pub use services::{client_service, headless_service};
 pub use stateful_set::{retention, retention_of, stateful_set};
@@ -100,6 +100,12 @@ pub fn base_manifests(desired: &Desired) -> Vec<Manifest> {
     manifests.extend(user_secrets(desired));
     manifests.retain(|manifest| !desired.foreign_objects.contains(&manifest.key()));
     manifests
+}
+
+/// What the pods are made from, as they carry it. Serializing plain data can't fail; without this the next pass would
+/// take the pods for made from whatever the resource says then.
+fn in_force(desired: &Desired) -> String {
+    serde_json::to_string(&desired.in_force).unwrap_or_default()
 }
 
 /// Text as the data of a Secret.

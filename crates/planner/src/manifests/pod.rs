@@ -36,10 +36,7 @@ pub(super) fn pod_template(desired: &Desired) -> PodTemplateSpec {
     pod_labels.extend(owner.labels());
     pod_labels.extend(owner.selector());
     let mut annotations = unreserved(&spec.pod_annotations);
-    // Serializing plain data can't fail; without the annotation the next pass would take the pods for made from
-    // whatever the resource says then.
-    let in_force = serde_json::to_string(spec).unwrap_or_default();
-    annotations.insert(labels::IN_FORCE.to_owned(), in_force);
+    annotations.insert(labels::IN_FORCE.to_owned(), super::in_force(desired));
     PodTemplateSpec {
         metadata: Some(ObjectMeta {
             labels: Some(pod_labels),

@@ -26,6 +26,15 @@ pub enum EngineKind {
     Valkey,
 }
 
+impl Engine {
+    /// Whether it is of this line, and of this version or a newer one.
+    pub fn is_at_least(&self, kind: EngineKind, major: u32, minor: u32) -> bool {
+        let mut numbers = self.version.split('.').map(|part| part.parse().unwrap_or(0));
+        let version = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
+        self.kind == kind && version >= (major, minor)
+    }
+}
+
 impl EngineKind {
     /// `redis` or `valkey`, as status shows it.
     pub const fn as_str(self) -> &'static str {
@@ -61,6 +70,8 @@ pub struct RedisNode {
     pub cluster_ok: bool,
     /// Keys in its database (`DBSIZE`).
     pub keys: u64,
+    /// Libraries of functions (`number_of_libraries`), which replication carries as it does keys.
+    pub libraries: u64,
     /// `used_memory` in bytes.
     pub memory_bytes: u64,
     /// `cluster-node-timeout` as it runs.
@@ -167,9 +178,14 @@ impl RedisNode {
         matches!(self.role, Role::Primary { .. })
     }
 
-    /// No slots, no keys, no peers and not a replica: a node that belongs to no cluster yet.
+    /// Whether something would be lost with what it has in memory: keys, or functions.
+    pub const fn holds_data(&self) -> bool {
+        self.keys > 0 || self.libraries > 0
+    }
+
+    /// No slots, no data, no peers and not a replica: a node that belongs to no cluster yet.
     pub fn is_fresh(&self) -> bool {
-        self.is_primary() && self.slots().is_empty() && self.keys == 0 && self.peers.is_empty()
+        self.is_primary() && self.slots().is_empty() && !self.holds_data() && self.peers.is_empty()
     }
 
     /// All slots that it believes to be served by anybody, itself included.

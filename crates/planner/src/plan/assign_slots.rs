@@ -1,9 +1,9 @@
-//! When: the cluster is forming, no node has a key, and slots have no owner.
+//! When: the cluster is forming, no node holds data, and slots have no owner.
 //! Does: chooses primaries so that no host or zone holds half of them, gives each a contiguous share, and lets the
 //! nodes run with a short node-timeout until they agree (the wait of a primary for its majority is that long).
 //! Why here: an epoch can be set, and slots can be claimed above a dead claim, only before a node is met.
 //! Never: once the marker is set (an unowned slot is then a lost shard), or while any pod was not read, or any node
-//! has a key; a slot that a node owns.
+//! holds data; a slot that a node owns.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -26,9 +26,13 @@ pub(super) fn step(view: &View<'_>) -> Verdict {
         return Verdict::Nothing;
     }
     if !view.is_forming_without_data() {
+        let remedy = if view.desired.in_force.storage.is_some() {
+            "bring back the pods and volumes that own them"
+        } else {
+            "if the pods that own them do not come back, their data is lost: delete the resource and create it again"
+        };
         return wait(format!(
-            "slots {missing} have no owner and the cluster holds or held data: they are not given out empty; bring \
-             back the pods and volumes that own them"
+            "slots {missing} have no owner and the cluster holds or held data: they are not given out empty; {remedy}"
         ));
     }
     let owners = view.owners();

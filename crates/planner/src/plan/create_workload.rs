@@ -9,7 +9,7 @@ use keyslot_api::labels;
 use crate::manifests;
 use crate::words::counted;
 
-use super::{KubeOperation, Operation, Verdict, View, block, upkeep, wait};
+use super::{KubeOperation, Operation, Verdict, View, block, upkeep};
 
 pub(super) fn step(view: &View<'_>) -> Verdict {
     let desired = view.desired;
@@ -26,7 +26,8 @@ pub(super) fn step(view: &View<'_>) -> Verdict {
     let mut message = format!("creating the files of {}", counted(pods as usize, "pod"));
     match &view.observed.stateful_set {
         Some(set) if set.terminating => {
-            return wait(format!("StatefulSet {} of an earlier resource is being deleted", desired.name));
+            let name = &desired.name;
+            return block(format!("StatefulSet {name} is being deleted; it is made anew when it is gone"));
         }
         None => {
             message = format!("creating StatefulSet {} with {}", desired.name, counted(pods as usize, "pod"));

@@ -85,6 +85,6 @@ fn disagreement(view: &View<'_>) -> Option<String> {
         Role::Primary { .. } => None,
     });
     let (linked, all) = replicas.fold((0, 0), |(up, all), link| (up + usize::from(link), all + 1));
-    (linked < all && view.keys() == 0)
+    (linked < all && !view.holds_data())
         .then(|| format!("{linked} of {all} replicas are linked to their primaries"))
 }

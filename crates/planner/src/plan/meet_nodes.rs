@@ -68,17 +68,17 @@ fn is_at(peer: &Peer, ip: IpAddr) -> bool {
 }
 
 /// Nodes that know each other, directly or through others, are one world. Two worlds may be joined only while at most
-/// one of them holds keys and no other claims a slot that this one knows an owner of.
+/// one of them holds data and no other claims a slot that this one knows an owner of.
 fn two_worlds(view: &View<'_>) -> Option<String> {
     let worlds = worlds(view);
     let describe = |world: &[Seen<'_>]| {
         let pods: Vec<&str> = world.iter().map(|s| s.pod.as_str()).collect();
         pods.join(", ")
     };
-    let holds_keys = |world: &&Vec<Seen<'_>>| world.iter().any(|s| s.node.keys > 0);
-    let with_keys: Vec<_> = worlds.iter().filter(holds_keys).collect();
-    let first = with_keys.first()?;
-    if let Some(second) = with_keys.get(1) {
+    let holds_data = |world: &&Vec<Seen<'_>>| world.iter().any(|s| s.node.holds_data());
+    let with_data: Vec<_> = worlds.iter().filter(holds_data).collect();
+    let first = with_data.first()?;
+    if let Some(second) = with_data.get(1) {
         return Some(format!(
             "the volumes hold two different clusters, pods {} and pods {}: joined, one would delete the other's data; \
              remove the volumes that do not belong here",
@@ -89,7 +89,7 @@ fn two_worlds(view: &View<'_>) -> Option<String> {
     let known = first.iter().fold(SlotSet::empty(), |all, s| all.union(&s.node.slots_known()));
     let rival = worlds
         .iter()
-        .filter(|world| !holds_keys(world))
+        .filter(|world| !holds_data(world))
         .find(|world| world.iter().any(|s| !s.node.slots().intersection(&known).is_empty()))?;
     Some(format!(
         "pods {} claim slots that belong to the cluster of pods {}, and know nothing of it: remove their volumes",

@@ -2,7 +2,7 @@
 //! directive that the server refuses.
 //! Does: brings the change into the StatefulSet and replaces the pods of the earlier template that hold nothing.
 //! Why here: the pods that are waited for below may never come otherwise.
-//! Never: acts once the marker is set; deletes a running pod while any node has a key, or one that runs and does not
+//! Never: acts once the marker is set; deletes a running pod while any node holds data, or one that runs and does not
 //! answer.
 
 use crate::manifests;
@@ -24,7 +24,7 @@ pub(super) fn step(view: &View<'_>) -> Verdict {
         };
     }
     let Some(revision) = &set.update_revision else { return Verdict::Nothing };
-    let without_data = view.keys() == 0;
+    let without_data = !view.holds_data();
     // A pod that runs and does not answer may hold anything; it is left alone.
     let outdated = |member: &Member| {
         let earlier = member.revision.as_ref().is_some_and(|r| r != revision);

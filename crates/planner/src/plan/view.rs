@@ -108,9 +108,9 @@ impl<'a> View<'a> {
         self.nodes.values().fold(SlotSet::empty(), |all, s| all.union(&s.node.slots()))
     }
 
-    /// Keys on all nodes, copies included.
-    pub fn keys(&self) -> u64 {
-        self.nodes.values().map(|s| s.node.keys).sum()
+    /// Whether any node has keys or functions, copies included.
+    pub fn holds_data(&self) -> bool {
+        self.nodes.values().any(|s| s.node.holds_data())
     }
 
     /// The nodes that replicate `primary`, as they say themselves.
@@ -124,7 +124,7 @@ impl<'a> View<'a> {
         let free = |s: &Seen<'_>| {
             s.node.is_primary()
                 && s.node.slots().is_empty()
-                && s.node.keys == 0
+                && !s.node.holds_data()
                 && !s.member.terminating
                 && self.replicas_of(&s.node.id).is_empty()
         };
@@ -132,9 +132,9 @@ impl<'a> View<'a> {
     }
 
     /// Whether the cluster is still being formed and nothing can be lost by giving slots away: the marker is absent,
-    /// every pod was read, and no node has a key.
+    /// every pod was read, and no node holds data.
     pub fn is_forming_without_data(&self) -> bool {
-        !self.observed.formed && self.all_read() && self.keys() == 0
+        !self.observed.formed && self.all_read() && !self.holds_data()
     }
 
     /// `4 of 16384 slots …`-like numbers for a settled cluster.

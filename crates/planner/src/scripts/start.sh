@@ -11,6 +11,7 @@ umask 0077
 config=/etc/keyslot/config/redis.conf
 data=/data
 password_file=/etc/keyslot/system/probe-password
+domain=$SERVICE.$POD_NAMESPACE.svc.$CLUSTER_DOMAIN
 
 # The start guard. A primary that comes back at its old address with less than its replicas have is copied by them
 # within a second. With an append-only file it comes back with what it had; without one it is held back here until one
@@ -36,8 +37,8 @@ read_myself() {
     done <"$data/nodes.conf"
 }
 
-# The replicas of $me, `id port host` a line. An address is `ip:port@bus,hostname,more`, where all from the comma on may
-# be missing, and `:0` is an address that was lost. The host name comes first: another pod may have the IP by now.
+# The replicas of $me, `id port host ip` a line; without a host name the IP stands for it. An address is `ip:port@bus,hostname,more`, where all from the comma on may
+# be missing, and `:0` is an address that was lost.
 replicas() {
     while read -r id address _ primary _; do
         [ "$primary" = "$me" ] || continue
@@ -47,9 +48,9 @@ replicas() {
         *,*) host=${address#*,} ;;
         esac
         host=${host%%,*}
-        port=${place##*:}
+        port=${place##*:} ip=${place%:*}
         [ "$port" != 0 ] || port=$own_port
-        echo "$id $port ${host:-${place%:*}}"
+        echo "$id $port ${host:-$ip} $ip"
     done <"$data/nodes.conf"
 }
 
@@ -100,23 +101,50 @@ ask() {
     } 2>/dev/null
 }
 
-# Sets `found` to what is known of the replica with this id, port and host:
+# Whether what redis-cli said is that there is no such name.
+is_unknown_name() {
+    case $1 in
+    "Could not connect to "*": Name or service not known"* | "Could not connect to "*": Name does not resolve"* | \
+        "Could not connect to "*": No address associated with hostname"* | \
+        "Could not connect to "*": Name has no usable address"*) return 0 ;;
+    esac
+    return 1
+}
+
+# Whether the names of pods can be known at all: not where this cluster was told a wrong DNS domain, or its Service is
+# gone. The Service's own name leads to this pod, too.
+names_work() {
+    said=$(ask "$domain" "$own_port") || true
+    case $said in
+    "Could not connect to "*": Connection refused"* | *role:*) return 0 ;;
+    esac
+    return 1
+}
+
+# Sets `found` to what is known of the replica with this id, port, host and IP:
 #   promoted  it is a primary now
 #   copy      it has something that this node lacks
 #   less      it has nothing that this node lacks
 #   absent    it is not there: nobody listens, the name is unknown, or another node, which is no copy, has its place
 #   silent    anything else, which proves nothing
 judge() {
-    found=silent complete=yes
+    found=silent complete=yes by_name=yes
     said=$(ask "$3" "$2") || complete=no
     case $said in
-    "Could not connect to "*": Connection refused"* | "Could not connect to "*": Name or service not known"* | \
-        "Could not connect to "*": No address associated with hostname"* | \
-        "Could not connect to "*": Name does not resolve"* | "Could not connect to "*": Name has no usable address"*)
+    "Could not connect to "*": Connection refused"*)
         found=absent
         return
         ;;
     esac
+    if is_unknown_name "$said"; then
+        if names_work; then
+            found=absent
+            return
+        fi
+        # Another pod may have the IP by now: only the very node there is an answer.
+        by_name=no complete=yes
+        said=$(ask "$4" "$2") || complete=no
+    fi
     id='' role='' has_data=no stream='' offset=''
     while IFS= read -r line; do
         line=${line%"$carriage_return"}
@@ -136,7 +164,7 @@ ANSWER
     "yes $1 slave") if has_no_more; then found=less; else found=copy; fi ;;
     # Half an answer, or none to one of the questions: a node that loads does not tell its id.
     "no "* | "yes  "* | "yes $1 "*) ;;
-    *) found=absent ;;
+    *) [ $by_name = no ] || found=absent ;;
     esac
 }
 
@@ -155,8 +183,8 @@ has_no_more() {
 # Sets `state` to what counts most of what was found, and `why` to words for it.
 look() {
     state=less why='every replica answers, and none has more'
-    while read -r replica port host; do
-        judge "$replica" "$port" "$host"
+    while read -r replica port host ip; do
+        judge "$replica" "$port" "$host" "$ip"
         case $found in
         promoted)
             state=promoted why="$host has been promoted"
@@ -210,6 +238,19 @@ hold_back() {
     echo "start guard: starting: $why"
 }
 
+# A server reads an append-only file or a snapshot, as it is told, and starts empty where there is only the other: /data
+# may have been kept from a resource that was told otherwise.
+case $(setting appendonly) in
+yes) told=AOF written=RDB ;;
+*) told=RDB written=AOF ;;
+esac
+if { [ $told = AOF ] && [ ! -d "$data/appendonlydir" ] && [ -s "$data/dump.rdb" ]; } ||
+    { [ $told = RDB ] && [ -d "$data/appendonlydir" ]; }; then
+    echo "not starting: the volume was written with spec.storage.persistence $written, and with $told the server would \
+start empty; set it back to $written"
+    exit 1
+fi
+
 if [ -f "$data/nodes.conf" ] && ! { [ "$(setting appendonly)" = yes ] && [ -d "$data/appendonlydir" ]; }; then
     own_port=$(setting port)
     read_myself
@@ -228,4 +269,4 @@ fi
 # The host name tells the others, and the operator, which pod a node id belongs to, also when the pod is gone.
 exec redis-server "$config" \
     --cluster-announce-ip "$POD_IP" \
-    --cluster-announce-hostname "$POD_NAME.$SERVICE.$POD_NAMESPACE.svc.$CLUSTER_DOMAIN"
+    --cluster-announce-hostname "$POD_NAME.$domain"

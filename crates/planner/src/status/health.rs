@@ -158,7 +158,7 @@ pub(super) fn consent_needed(observed: &Observed) -> Judgement {
     let none = no(Reason::NoConsentNeeded, "no decision of a person is needed");
     let expected = observed.stateful_set.as_ref().map_or(0, |set| set.replicas as usize);
     let read = observed.nodes().count();
-    let holds_data = observed.formed || observed.nodes().any(|(_, _, node)| node.keys > 0);
+    let holds_data = observed.formed || observed.nodes().any(|(_, _, node)| node.holds_data());
     let owned = observed.nodes().fold(SlotSet::empty(), |all, (_, _, node)| all.union(&node.slots()));
     let lost = SlotSet::all().difference(&owned).difference(&held_by_replicas(observed));
     if !holds_data || lost.is_empty() || read < expected || read == 0 {

@@ -101,6 +101,7 @@ fn member(i: usize) -> Member {
         current_epoch: 2,
         cluster_ok: true,
         keys: 10,
+        libraries: 0,
         memory_bytes: 1000,
         node_timeout: Duration::from_secs(5),
         maxmemory: 0,

@@ -68,10 +68,7 @@ impl Server {
             fs::create_dir(folder.path().join(name)).unwrap();
         }
         let here = |text: &str| moved(text, folder.path());
-        let conf = here(&config::redis_conf(&desired.in_force))
-            .replace("\nport 6379\n", &format!("\nport {port}\n"))
-            .replace("\ncluster-port 16379\n", &format!("\ncluster-port {bus_port}\n"));
-        write(folder.path(), "config/redis.conf", &conf);
+        write(folder.path(), "config/redis.conf", &configuration(desired, folder.path(), (port, bus_port)));
         write(folder.path(), "acl/users.acl", &manifests::baseline_users_file(desired));
         let system = json_of(&manifests::system_secret(&cluster(&minimal()), &memory()));
         for key in ["probe-password", "replication.conf"] {
@@ -106,6 +103,12 @@ impl Server {
         fs::write(conf, text + more).unwrap();
         self.process = run(self.folder.path(), self.port);
         self.await_answer(version.name);
+    }
+
+    /// Writes the configuration of this cluster, for the next start.
+    pub fn configure(&self, desired: &Desired) {
+        let text = configuration(desired, self.folder.path(), (self.port, self.bus_port));
+        write(self.folder.path(), "config/redis.conf", &text);
     }
 
     /// SIGKILL; returns when the process is gone.
@@ -227,6 +230,13 @@ fn in_pod(folder: &Path, script: &str) -> Command {
         ("CLUSTER_DOMAIN", "cluster.local"),
     ]);
     command
+}
+
+/// redis.conf as the planner renders it, but for places.
+fn configuration(desired: &Desired, folder: &Path, (port, bus_port): (u16, u16)) -> String {
+    moved(&config::redis_conf(&desired.in_force), folder)
+        .replace("\nport 6379\n", &format!("\nport {port}\n"))
+        .replace("\ncluster-port 16379\n", &format!("\ncluster-port {bus_port}\n"))
 }
 
 /// The paths of a pod, moved into a folder.

@@ -18,7 +18,9 @@ fn answers(line: &str, replication: &str) -> Vec<Reply> {
         text(ID),
         text(line),
         text("cluster_state:ok\r\ncluster_current_epoch:9\r\n"),
-        text(&format!("redis_version:7.0.15\r\nrun_id:r\r\nused_memory:1\r\nloading:0\r\n{replication}\r\n")),
+        text(&format!(
+            "redis_version:7.0.15\r\nrun_id:r\r\nused_memory:1\r\nnumber_of_libraries:0\r\nloading:0\r\n{replication}\r\n"
+        )),
         Reply::Integer(12),
         Reply::Array(vec![text("cluster-node-timeout"), text("5000"), text("maxmemory"), text("0")]),
     ]

@@ -93,6 +93,7 @@ fn describe(node: &Node, now: Millis) -> RedisNode {
         current_epoch: node.current_epoch,
         cluster_ok: node.cluster_ok,
         keys,
+        libraries: 0,
         memory_bytes: 1_000_000 + 100 * keys,
         node_timeout: Duration::from_millis(node.node_timeout),
         maxmemory: node.maxmemory,
