@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Result, ensure};
-use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim};
+use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, ResourceQuota};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use keyslot_api::conditions::Reason;
 use keyslot_e2e::clusters::{self, Cluster};
@@ -11,9 +11,9 @@ use keyslot_e2e::invariants::assert_invariants;
 use keyslot_e2e::settings::Server;
 use keyslot_e2e::{wait, with_namespace};
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::steps::{NAME, storage};
+use crate::steps::{NAME, formed, storage};
 
 #[test]
 fn an_object_of_someone_else_is_told_and_not_touched() -> Result<()> {
@@ -93,6 +93,38 @@ fn a_setting_with_which_no_server_starts_is_told_and_can_be_corrected() -> Resul
             ensure!(told.message.contains(word), "no {word}: {}", told.message);
         }
         cluster.change(json!({ "config": { "maxmemory-policy": "allkeys-lru" } })).await?;
+        heals(&cluster).await
+    })
+}
+
+#[test]
+fn a_pod_that_a_quota_forbids_is_told_and_made_later() -> Result<()> {
+    with_namespace(async |namespace| {
+        let quotas = namespace.api::<ResourceQuota>();
+        let quota = json!({ "metadata": { "name": "few" }, "spec": { "hard": { "pods": "2" } } });
+        quotas.create(&PostParams::default(), &serde_json::from_value(quota)?).await?;
+        let cluster = Cluster::create(namespace, NAME, clusters::spec(Server::Redis80, 3, 0)).await?;
+        let told = told(&cluster, Reason::PodNotMade).await?;
+        for word in ["demo-", "exceeded quota", "few"] {
+            ensure!(told.message.contains(word), "no {word}: {}", told.message);
+        }
+        quotas.delete("few", &DeleteParams::default()).await?;
+        heals(&cluster).await
+    })
+}
+
+#[test]
+fn a_pod_that_has_lost_its_label_is_told() -> Result<()> {
+    with_namespace(async |namespace| {
+        let cluster = formed(namespace, clusters::spec(Server::Redis80, 1, 0)).await?;
+        let label = |value: Value| {
+            Patch::Merge(json!({ "metadata": { "labels": { "keyslot.dev/cluster": value } } }))
+        };
+        cluster.pods.patch("demo-0", &PatchParams::default(), &label(Value::Null)).await?;
+        let told = told(&cluster, Reason::PodNotMade).await?;
+        ensure!(told.message.contains("demo-0: it is there without the label"), "{}", told.message);
+        // As the message says.
+        cluster.pods.patch("demo-0", &PatchParams::default(), &label(NAME.into())).await?;
         heals(&cluster).await
     })
 }

@@ -42,8 +42,9 @@ macro_rules! vocabulary {
 vocabulary! {
     /// Type of a condition; each says what is the case when its status is True.
     ConditionType {
-        /// The spec of the current generation is in force: all 16384 slots are served, every shard has
-        /// its primary, every user and setting is in force on every reachable node.
+        /// The cluster serves as it was asked to: all 16384 slots are served, every shard has its primary,
+        /// every user is in force on every reachable node, and so is every setting but those that
+        /// `UpdatePending` names. While another condition has something to tell, the reason is that one's.
         Ready,
         /// Every slot has a living owner that serves it.
         SlotsCovered,
@@ -59,8 +60,8 @@ vocabulary! {
         Progressing,
         /// An accepted change of the spec waits; the message names the fields. Does not make Ready False.
         UpdatePending,
-        /// Something needs a person or time; the message names the object, the reason the next step. Does
-        /// not make Ready False.
+        /// Something needs a person or time; the message names the object, and the reason tells the next
+        /// step. Does not make Ready False.
         Degraded,
         /// Slots can be served again only without their data. That is for a person to decide; the message
         /// says how.
@@ -92,7 +93,7 @@ vocabulary! {
         /// (`CLUSTER FAILOVER TAKEOVER`, as a user with the right to it).
         ShardWithoutPrimary,
         /// Slots have no owner any more and no copy of their data was found. Bring the lost volume back.
-        /// If there is none, the data is lost, and this version can't give the slots out empty: copy what
+        /// If there is none, or the cluster has no storage, the data is lost, and this version can't give the slots out empty: copy what
         /// you need of the other slots, delete the resource and its volumes, and create it again.
         SlotsLost,
 
@@ -112,9 +113,10 @@ vocabulary! {
         /// In force on every reachable node. Nothing to do.
         Applied,
         /// Some nodes, or the file `users.acl`, do not have all users as wanted yet. Wait; the message
-        /// names the users and pods, or says why the file is not up to date.
+        /// names the users and pods, or says why the file is not up to date, or that the resource is paused.
         AclNotApplied,
-        /// Some nodes do not have all settings as wanted yet. Wait; the message names the pods.
+        /// Some nodes do not have all settings as wanted yet. Wait; the message names the pods, or says that
+        /// the resource is paused.
         ConfigNotApplied,
         /// A user's Secret does not exist in this namespace. Create it, or remove the entry from
         /// `spec.users[].passwords`. Until then the user stays as it was.
@@ -144,7 +146,8 @@ vocabulary! {
         Settled,
         /// An accepted change waits: it needs pods to be restarted, added or removed, which this version
         /// does not do once a cluster has formed. The message names the fields. The cluster goes on as it
-        /// was; let the change wait or take it back.
+        /// was; let the change wait or take it back (but for `spec.storage.size`: a size that was accepted
+        /// can't shrink again, as volumes can't).
         WaitingForRoll,
         /// No accepted change waits.
         UpToDate,
@@ -154,6 +157,9 @@ vocabulary! {
         /// `spec.affinity`, `spec.nodeSelector` or `spec.topologySpreadConstraints`; later such a change
         /// only waits (`UpdatePending`), and the pod with it.
         Unschedulable,
+        /// A pod is not made, or can't be found by its label; the message has Kubernetes' words, or the label.
+        /// Raise the quota, correct the field that the words are about, or put the label back.
+        PodNotMade,
         /// A pod's image can't be pulled; the message has the kubelet's words. Put the image into the
         /// registry, or the credentials into the Secret that `spec.imagePullSecrets` names. Before the
         /// cluster has formed you may also correct `spec.image` or `spec.imagePullSecrets`; later such a
@@ -172,8 +178,8 @@ vocabulary! {
         /// data. Nothing is joined meanwhile. Look whose volume it is, and remove the one that does not
         /// belong here.
         ForeignNode,
-        /// An object with a name that this resource needs exists and was made by someone else; it is not
-        /// touched. Remove or rename it, or choose another name for this resource; if it is the Secret of
+        /// An object with a name that this resource needs exists and was made by someone else, and is not
+        /// touched; or it is an earlier one that is still being deleted, perhaps held by a finalizer. Remove or rename it, or choose another name for this resource; if it is the Secret of
         /// a user, another `spec.users[].secretName`.
         ResourceConflict,
         /// Secret `<name>-system`, or a password in it, is gone, and with it the operator's way into the nodes; they go on

@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use keyslot_api::conditions::ConditionType;
+use keyslot_api::v1alpha1::RedisClusterStatus;
+use keyslot_planner::status::is_true;
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::{Family, MetricConstructor};
@@ -98,6 +101,13 @@ struct ClusterLabels {
     name: String,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ConditionLabels {
+    namespace: String,
+    name: String,
+    condition: &'static str,
+}
+
 #[derive(Clone)]
 struct Durations;
 
@@ -115,6 +125,7 @@ pub struct Metrics {
     errors: Family<ErrorLabels, Counter>,
     commands: Family<CommandLabels, Counter>,
     leading: Gauge,
+    conditions: Family<ConditionLabels, Gauge>,
     ready: Family<ClusterLabels, Gauge>,
     slots_served: Family<ClusterLabels, Gauge>,
     nodes: Family<ClusterLabels, Gauge>,
@@ -129,6 +140,7 @@ impl Default for Metrics {
             errors: Family::default(),
             commands: Family::default(),
             leading: Gauge::default(),
+            conditions: Family::default(),
             ready: Family::default(),
             slots_served: Family::default(),
             nodes: Family::default(),
@@ -143,6 +155,7 @@ impl Default for Metrics {
             metrics.commands.clone(),
         );
         r.register("leader", "1 while this process holds the lease", metrics.leading.clone());
+        r.register("cluster_condition", "1 while the condition is True", metrics.conditions.clone());
         r.register("cluster_ready", "1 while the RedisCluster is Ready", metrics.ready.clone());
         r.register("cluster_slots_served", "Slots that are served, of 16384", metrics.slots_served.clone());
         r.register("cluster_nodes", "Nodes that answered in the last pass", metrics.nodes.clone());
@@ -173,9 +186,19 @@ impl Metrics {
     }
 
     /// How a cluster is.
-    pub fn cluster(&self, cluster: &ClusterRef, ready: bool, slots_served: usize, nodes: usize) {
+    pub fn cluster(
+        &self,
+        cluster: &ClusterRef,
+        status: &RedisClusterStatus,
+        slots_served: usize,
+        nodes: usize,
+    ) {
+        for condition in ConditionType::ALL {
+            let labels = ConditionLabels::of(cluster, *condition);
+            self.conditions.get_or_create(&labels).set(i64::from(is_true(status, *condition)));
+        }
         let labels = ClusterLabels::of(cluster);
-        self.ready.get_or_create(&labels).set(i64::from(ready));
+        self.ready.get_or_create(&labels).set(i64::from(is_true(status, ConditionType::Ready)));
         self.slots_served.get_or_create(&labels).set(i64::try_from(slots_served).unwrap_or(i64::MAX));
         self.nodes.get_or_create(&labels).set(i64::try_from(nodes).unwrap_or(i64::MAX));
     }
@@ -186,6 +209,9 @@ impl Metrics {
         for family in [&self.ready, &self.slots_served, &self.nodes] {
             family.remove(&labels);
         }
+        for condition in ConditionType::ALL {
+            self.conditions.remove(&ConditionLabels::of(cluster, *condition));
+        }
     }
 
     /// `OpenMetrics` text.
@@ -193,6 +219,13 @@ impl Metrics {
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &self.registry)?;
         Ok(text)
+    }
+}
+
+impl ConditionLabels {
+    fn of(cluster: &ClusterRef, condition: ConditionType) -> Self {
+        let condition = condition.as_str();
+        Self { namespace: cluster.namespace.clone(), name: cluster.name.clone(), condition }
     }
 }
 
@@ -210,10 +243,23 @@ mod tests {
     fn the_series_of_a_deleted_cluster_go_away() {
         let metrics = Metrics::default();
         let cluster = ClusterRef { namespace: "shop".into(), name: "demo".into() };
-        metrics.cluster(&cluster, true, 16384, 6);
-        assert!(metrics.text().unwrap().contains(r#"keyslot_cluster_ready{namespace="shop",name="demo"} 1"#));
+        metrics.cluster(&cluster, &RedisClusterStatus::default(), 16384, 6);
+        let text = metrics.text().unwrap();
+        assert!(text.contains(r#"keyslot_cluster_ready{namespace="shop",name="demo"} 0"#), "{text}");
+        let degraded = r#"keyslot_cluster_condition{namespace="shop",name="demo",condition="Degraded"} 0"#;
+        assert!(text.contains(degraded), "{text}");
         metrics.forget(&cluster);
         assert!(!metrics.text().unwrap().contains("demo"));
+    }
+
+    #[test]
+    fn every_metric_is_documented() {
+        let page = include_str!("../../../docs/metrics.md");
+        let text = Metrics::default().text().unwrap();
+        for line in text.lines().filter_map(|line| line.strip_prefix("# HELP ")) {
+            let (name, help) = line.split_once(' ').unwrap();
+            assert!(page.contains(&format!("`{name}")), "{name}: {help}");
+        }
     }
 
     #[test]

@@ -73,7 +73,11 @@ fn container_statuses(pod: &Pod) -> impl Iterator<Item = &ContainerStatus> {
     main.iter().chain(init)
 }
 
+/// Of a pod that is to go, nothing is trouble any more.
 fn trouble(pod: &Pod) -> Option<PodTrouble> {
+    if pod.metadata.deletion_timestamp.is_some() {
+        return None;
+    }
     unschedulable(pod).or_else(|| container_statuses(pod).find_map(container_trouble)).or_else(|| ended(pod))
 }
 
@@ -119,13 +123,18 @@ fn terminated(status: &ContainerStatus) -> Option<&ContainerStateTerminated> {
     status.last_state.as_ref()?.terminated.as_ref()
 }
 
-/// A server that does not like its configuration shows the line in `>>> '…'`, and below it what is wrong.
+/// A server that does not like its configuration shows the line in `>>> '…'`, and below it what is wrong. Redis since 8.0
+/// takes a directive that it does not know for one of a module.
 fn refused_line(status: &ContainerStatus) -> Option<PodTrouble> {
     let message = terminated(status)?.message.as_deref()?;
-    let (_, error) = message.split_once("FATAL CONFIG FILE ERROR")?;
-    let mut lines = error.lines().map(str::trim).skip_while(|line| !line.starts_with(">>> "));
-    let line = lines.next()?.trim_start_matches(">>> ").trim_matches('\'').to_owned();
-    Some(PodTrouble::ConfigRefused { line, why: lines.next().unwrap_or_default().to_owned() })
+    let (known, error) = match message.split_once("FATAL CONFIG FILE ERROR") {
+        Some((_, error)) => (true, error),
+        None => (false, message.split_once("Unresolved Configuration(s) Detected")?.1),
+    };
+    let mut lines = error.lines().skip_while(|line| !line.contains(">>> "));
+    let line = lines.next()?.split_once(">>> ")?.1.trim().trim_matches('\'').to_owned();
+    let why = if known { lines.next().unwrap_or_default().trim() } else { "the server does not know it" };
+    Some(PodTrouble::ConfigRefused { line, why: why.to_owned() })
 }
 
 fn last_end(status: &ContainerStatus) -> String {

@@ -20,6 +20,8 @@ pub use pod::{Member, MemberLabels, PodTrouble, RoleLabel, Unreachable};
 pub struct Observed {
     /// Every pod that the StatefulSet made and that still exists, terminating ones included.
     pub pods: BTreeMap<PodName, Member>,
+    /// Pods that should have been there for a while, each with the reason why it is not among `pods`.
+    pub absent: BTreeMap<PodName, String>,
     /// The StatefulSet as it is.
     pub stateful_set: Option<StatefulSetSeen>,
     /// ConfigMap `<name>-config` as it is.

@@ -24,15 +24,31 @@ const MAXMEMORY: &str = "maxmemory";
 /// The configuration that the operator keeps live, as `CONFIG GET` names it.
 pub const LIVE_CONFIG: [&str; 2] = [NODE_TIMEOUT, MAXMEMORY];
 
+/// All that the settings loop brings in force.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct WantedSettings {
+    users: BTreeMap<String, Part<UserRules>>,
+    config: BTreeMap<String, String>,
+}
+
+impl WantedSettings {
+    /// What is wanted once the cluster has formed.
+    pub fn of(desired: &Desired) -> Self {
+        Self { users: desired.users.clone(), config: wanted_config(desired, true) }
+    }
+}
+
 /// What the settings loop found and did, for status.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct SettingsReport {
-    /// `metadata.generation` of the resource that was brought in force.
-    pub generation: i64,
+    /// What was brought in force. A change of anything else of the resource leaves the report true.
+    pub wanted: WantedSettings,
     /// Every pod with its last look.
     pub nodes: BTreeMap<PodName, Result<NodeReport, Unreachable>>,
     /// Why `users.acl` is not what it should be; `None` when it is.
     pub file_problem: Option<String>,
+    /// Why a Secret of a user is not what it should be; `None` when all are.
+    pub secrets_problem: Option<String>,
 }
 
 /// What one node has in force.

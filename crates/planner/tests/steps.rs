@@ -112,6 +112,7 @@ fn formed() -> Look {
     };
     let observed = Observed {
         pods: (0..6).map(|i| (PodName::new(format!("demo-{i}")), member(i))).collect(),
+        absent: BTreeMap::new(),
         stateful_set: Some(set),
         config: files(config.data.expect("files")),
         acl: files(BTreeMap::new()),
@@ -334,6 +335,12 @@ fn a_corrected_resource_replaces_only_pods_that_hold_nothing() {
     for i in 0..3 {
         look.pod(i).redis = Err(Unreachable::AuthenticationFailed);
     }
+    assert_eq!(look.deleted_pods().len(), 6, "what is in memory is nothing, also where nobody answers");
+    let storage = a_cluster().persistent().resource().spec.storage;
+    look.desired.in_force.storage.clone_from(&storage);
+    let Manifest::ConfigMap(config) = config_files(&look.desired) else { panic!("a ConfigMap") };
+    look.observed.config.as_mut().expect("files").files = config.data.expect("files");
+    look.observed.stateful_set.as_mut().expect("a set").in_force = Some(look.desired.in_force.clone());
     look.pod(0).trouble = Some(PodTrouble::ImagePull("not found".to_owned()));
     assert_eq!(
         look.deleted_pods(),

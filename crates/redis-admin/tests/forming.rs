@@ -99,6 +99,7 @@ impl Formation {
             panic!("the files of pods are a ConfigMap")
         };
         Observed {
+            absent: [].into(),
             pods: pods.collect(),
             stateful_set: Some(StatefulSetSeen {
                 uid: Uid::new("set"),

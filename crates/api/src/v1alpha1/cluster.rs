@@ -41,6 +41,18 @@ use super::{RedisClusterStatus, ResourceRequirements, Storage, User, rules, sche
         type_ = "string",
         json_path = ".status.conditions[?(@.type=='Ready')].reason"
     ),
+    printcolumn(
+        name = "Pending",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type=='UpdatePending')].status",
+        priority = 1
+    ),
+    printcolumn(
+        name = "Message",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type=='Ready')].message",
+        priority = 1
+    ),
     printcolumn(name = "Version", type_ = "string", json_path = ".status.engine.version"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
@@ -50,7 +62,8 @@ use super::{RedisClusterStatus, ResourceRequirements, Storage, User, rules, sche
     validation = rules::MAXMEMORY_ONCE,
     validation = rules::PERCENT_OF_LIMIT,
     validation = rules::SAVE_NEEDS_RDB,
-    validation = rules::CLIENT_TIMEOUT
+    validation = rules::CLIENT_TIMEOUT,
+    validation = rules::MOST_CLIENTS
 )]
 #[serde(rename_all = "camelCase")]
 pub struct RedisClusterSpec {

@@ -52,6 +52,12 @@ pub const SAVE_NEEDS_RDB: Rule = (
     "spec.config.save needs spec.storage.persistence: RDB; with AOF or without storage Keyslot switches snapshots off",
 );
 
+/// Probes, the operator and every other node of the cluster count among the clients.
+pub const MOST_CLIENTS: Rule = (
+    "!has(self.config) || !('maxclients' in self.config) || self.config['maxclients'].matches('^[1-9][0-9]{2,}$')",
+    "spec.config.maxclients must be at least 100: the other nodes, the probes and the operator need connections too",
+);
+
 /// The operator's connections to nodes give a sign of life every 10 s.
 pub const CLIENT_TIMEOUT: Rule = (
     "!has(self.config) || !('timeout' in self.config) || self.config['timeout'].matches('^(0|[2-9][0-9]|[1-9][0-9]{2,})$')",

@@ -25,7 +25,7 @@ pub struct RedisClusterStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
 
-    /// Ready nodes of all wanted nodes, such as `5/6`.
+    /// Ready pods of all pods that there are to be at present, such as `5/6`. Changes that wait do not count.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ready_nodes: Option<String>,
 

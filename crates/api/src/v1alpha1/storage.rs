@@ -54,8 +54,8 @@ pub enum Persistence {
 #[serde(rename_all = "camelCase")]
 pub struct RetentionPolicy {
     /// Volumes of a deleted `RedisCluster`. `Retain` keeps them: a new `RedisCluster` of the same
-    /// name takes the data over. `Delete` removes them with their data. Default: Retain. Change:
-    /// live.
+    /// name takes the data over; generated passwords are new. `Delete` removes them with their data,
+    /// also when only the StatefulSet is deleted by hand. Default: Retain. Change: live.
     #[serde(default)]
     pub on_delete: Retention,
 }

@@ -43,8 +43,10 @@ pub struct User {
     #[schemars(length(max = 8))]
     pub passwords: Vec<Password>,
 
-    /// Name of the Secret that Keyslot makes for applications: username, password, host, port, uri.
-    /// There is none when all passwords are hashes. Default: `<cluster>-user-<name>`, with `_` as
+    /// Name of the Secret that Keyslot makes for applications, with the keys of servicebinding.io
+    /// (type, provider, username, password, host, port, uri) and nodes. Of several passwords it has
+    /// the first that is no hash; there is no Secret when all are hashes. It stays when the user is
+    /// removed. Default: `<cluster>-user-<name>`, with `_` as
     /// `-`. Limits: a valid object name, different for each user, not ending in -system or -acl.
     /// Change: live.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -12,6 +12,7 @@ use serde_json::Value;
 use table::{Attempt, Table};
 
 const DEMO: &str = include_str!("../../../../docs/examples/demo.yaml");
+const USERS: &str = include_str!("../../../../docs/examples/users.yaml");
 const MINIMAL: &str = include_str!("../../../../docs/examples/minimal.yaml");
 
 static SCHEMA: LazyLock<Value> = LazyLock::new(|| {
@@ -88,8 +89,9 @@ fn rows_have_different_names() {
 
 #[test]
 fn the_examples_are_accepted() {
-    for (name, example) in [("demo", DEMO), ("minimal", MINIMAL)] {
-        let resource: Value = serde_saphyr::from_str(example).unwrap();
+    for (name, example) in [("demo", DEMO), ("minimal", MINIMAL), ("users", USERS)] {
+        let last = example.split("---\n").last().unwrap();
+        let resource: Value = serde_saphyr::from_str(last).unwrap();
         assert_eq!(refusals(&resource, None), Vec::<String>::new(), "{name}");
         assert_eq!(resource["metadata"]["name"], name);
         let _: RedisCluster = serde_json::from_value(resource).unwrap();

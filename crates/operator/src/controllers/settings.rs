@@ -5,7 +5,7 @@ use std::time::Duration;
 use keyslot_api::v1alpha1::RedisCluster;
 use keyslot_planner::Desired;
 use keyslot_planner::observed::NodeSettings;
-use keyslot_planner::settings::{SettingsReport, node_report, trials, users_file};
+use keyslot_planner::settings::{SettingsReport, WantedSettings, node_report, trials, users_file};
 use kube::Resource;
 use kube::runtime::controller::Action;
 use tracing::info;
@@ -14,7 +14,7 @@ use crate::cluster::ClusterRef;
 use crate::context::Context;
 use crate::nodes::Nodes;
 use crate::reconcile::dereference::dereference;
-use crate::reconcile::execute::{Executed, execute_one};
+use crate::reconcile::execute::{DELETION, Executed, execute_one};
 use crate::reconcile::observe::{self, members};
 use crate::reconcile::report::report;
 use crate::reconcile::settle_nodes::{Settled, settle_nodes};
@@ -40,13 +40,18 @@ pub async fn reconcile<N: Nodes>(cluster: &RedisCluster, ctx: &Context<N>) -> Re
     }
     let settled = settle_nodes(&desired, &members, ctx).await;
     let filed = bring_file_up(&desired, &settled, ctx).await;
-    let settings = settings_report(&desired, &settled, filed.as_ref());
+    let mut settings = settings_report(&desired, &settled, filed.as_ref());
     let secrets = user_secrets::write(cluster, &desired, &settings, ctx).await;
+    settings.secrets_problem = secrets.as_ref().err().map(ToString::to_string);
     log(cluster, &settled, filed.as_ref());
     ctx.memory.of(cluster.meta()).settings(settings);
     report(cluster, &desired, ctx).await?;
     let executed = settled.executed.worse(filed.unwrap_or(Executed::Done));
-    let again = if let Executed::NotYet(wait) = executed { wait } else { resync(&desired) };
+    let again = match executed {
+        Executed::NotYet(wait) => wait,
+        Executed::Held(_) => DELETION,
+        _ => resync(&desired),
+    };
     executed.result()?;
     secrets.map_err(Error::UserSecrets)?;
     Ok(Action::requeue(again))
@@ -81,7 +86,12 @@ fn settings_report(desired: &Desired, settled: &Settled, filed: Option<&Executed
         Some(Executed::Failed { error, .. }) => Some(error.clone()),
         _ => None,
     };
-    SettingsReport { generation: desired.generation, nodes: nodes.collect(), file_problem }
+    SettingsReport {
+        wanted: WantedSettings::of(desired),
+        nodes: nodes.collect(),
+        file_problem,
+        secrets_problem: None,
+    }
 }
 
 /// A look costs four questions, three more for each trial and one for each user: with many users it is taken less

@@ -9,8 +9,8 @@ pub enum Error {
         /// `Kind/name`.
         object: String,
     },
-    /// An object of that name belongs to an earlier resource and is on its way out.
-    #[error("{object} of an earlier resource is still being deleted")]
+    /// An object of that name, mostly an earlier resource's, is on its way out.
+    #[error("{object} is still being deleted: if it stays, look at its finalizers")]
     Leftover {
         /// `Kind/name`.
         object: String,

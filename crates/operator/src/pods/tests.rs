@@ -103,14 +103,33 @@ fn trouble_is_told_in_the_words_of_kubernetes() {
 
 #[test]
 fn a_line_that_the_server_refuses_is_found_in_its_last_words() {
-    let words = "\n*** FATAL CONFIG FILE ERROR (Redis 7.0.15) ***\nReading the configuration file, at line 2\n\
+    let known = "\n*** FATAL CONFIG FILE ERROR (Redis 7.0.15) ***\nReading the configuration file, at line 2\n\
                  >>> 'hz often'\nargument couldn't be parsed into an integer\n";
+    // Redis 8.6.3.
+    let unknown = "1:M 21 Nov 2026 18:19:50.471 * Running mode=cluster, port=6379.\n\
+                   1:M 21 Nov 2026 18:19:50.471 # Unresolved Configuration(s) Detected:\n\
+                   1:M 21 Nov 2026 18:19:50.471 # >>> 'no-such 1'\n\
+                   1:M 21 Nov 2026 18:19:50.471 # Module Configuration detected without loadmodule directive or no \
+                   ApplyConfig call: aborting\n";
+    for (words, line, why) in [
+        (known, "hz often", "argument couldn't be parsed into an integer"),
+        (unknown, "no-such 1", "the server does not know it"),
+    ] {
+        let mut pod = pod("demo-4", &waiting("CrashLoopBackOff", ""));
+        let status = &mut pod.status.as_mut().unwrap().container_statuses.as_mut().unwrap()[0];
+        status.last_state.as_mut().unwrap().terminated.as_mut().unwrap().message = Some(words.to_owned());
+        let refused = PodTrouble::ConfigRefused { line: line.to_owned(), why: why.to_owned() };
+        assert_eq!(member(&pod, None).trouble, Some(refused));
+    }
+}
+
+#[test]
+fn a_pod_that_is_to_go_has_no_trouble() {
     let mut pod = pod("demo-4", &waiting("CrashLoopBackOff", ""));
-    let status = &mut pod.status.as_mut().unwrap().container_statuses.as_mut().unwrap()[0];
-    status.last_state.as_mut().unwrap().terminated.as_mut().unwrap().message = Some(words.to_owned());
-    let why = "argument couldn't be parsed into an integer".to_owned();
-    let refused = PodTrouble::ConfigRefused { line: "hz often".to_owned(), why };
-    assert_eq!(member(&pod, None).trouble, Some(refused));
+    assert!(member(&pod, None).trouble.is_some());
+    pod.metadata.deletion_timestamp =
+        Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(jiff::Timestamp::UNIX_EPOCH));
+    assert_eq!(member(&pod, None).trouble, None);
 }
 
 #[test]

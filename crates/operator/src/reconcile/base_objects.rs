@@ -53,19 +53,21 @@ pub async fn keep<N: Nodes>(
     };
     match live(&manifest, desired, ctx) {
         None => match objects::create(&ctx.client, owner, &manifest).await {
-            // The end of a leftover is an event that leads to the next pass.
-            Ok(Created::New | Created::There(_)) | Err(objects::Error::Leftover { .. }) => Ok(()),
+            Ok(Created::New | Created::There(_)) => Ok(()),
             Err(objects::Error::Foreign { object }) => foreign(object),
             Err(error) => Err(error),
         },
-        Some((metadata, _)) if metadata.deletion_timestamp.is_some() => Ok(()),
+        Some((metadata, _)) if metadata.deletion_timestamp.is_some() => {
+            Err(objects::Error::Leftover { object: key })
+        }
         Some((metadata, live)) => match ownership(&metadata, owner.uid, owner.name) {
             Ownership::Foreign => foreign(key),
             Ownership::Own if differs(&objects::rendered(&manifest), &live) => {
                 let uid = Uid::new(metadata.uid.unwrap_or_default());
                 objects::apply(&ctx.client, owner.namespace, &manifest, &uid).await
             }
-            Ownership::Own | Ownership::Leftover => Ok(()),
+            Ownership::Own => Ok(()),
+            Ownership::Leftover => Err(objects::Error::Leftover { object: key }),
         },
     }
 }

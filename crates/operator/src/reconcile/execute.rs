@@ -18,8 +18,9 @@ mod kube_operation;
 
 /// How soon to look again after finding that the watch's copy is old.
 const WATCH_LAG: Duration = Duration::from_millis(100);
-/// How soon to look again while an object of an earlier resource is going.
-const DELETION: Duration = Duration::from_secs(2);
+/// How soon to look again while an object that is being deleted is in the way. Its end is an event: this is for a missed
+/// one.
+pub const DELETION: Duration = Duration::from_secs(2);
 
 /// How the operations went.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,6 +29,8 @@ pub enum Executed {
     Done,
     /// The world is on its way to where the rest will work: look again after so long. Nothing is wrong.
     NotYet(Duration),
+    /// An object that is being deleted, for long if a finalizer holds it, is in the way of another one of its name.
+    Held(String),
     /// Nothing was tried: the resource is paused.
     Paused,
     /// The claim has ended.
@@ -47,8 +50,7 @@ impl Executed {
     /// What the answer to an operation on a Kubernetes object means.
     pub fn refused(operation: String, error: &objects::Error) -> Self {
         match error {
-            // The end of a leftover is an event, so this is only for a missed one.
-            objects::Error::Leftover { .. } => Self::NotYet(DELETION),
+            objects::Error::Leftover { .. } => Self::Held(error.to_string()),
             // The next pass knows of the stranger, and says so.
             objects::Error::Replaced { .. } | objects::Error::Foreign { .. } => Self::NotYet(WATCH_LAG),
             objects::Error::Api { .. } => {
@@ -61,6 +63,7 @@ impl Executed {
     pub fn outcome(&self) -> Outcome {
         match self {
             Self::Done | Self::NotYet(_) => Outcome::Done,
+            Self::Held(object) => Outcome::Held(object.clone()),
             Self::Paused => Outcome::Paused,
             Self::NotLeader => Outcome::NotLeader,
             Self::Failed { operation, error, .. } => {
@@ -72,7 +75,7 @@ impl Executed {
     /// Whether the pass may end well.
     pub fn result(self) -> Result<(), Error> {
         match self {
-            Self::Done | Self::NotYet(_) | Self::Paused => Ok(()),
+            Self::Done | Self::NotYet(_) | Self::Held(_) | Self::Paused => Ok(()),
             Self::NotLeader => Err(Error::NotLeader),
             Self::Failed { operation, error, reason } => Err(Error::Operation { operation, error, reason }),
         }
@@ -84,9 +87,10 @@ impl Executed {
         let weight = |executed: &Self| match executed {
             Self::Done => 0,
             Self::NotYet(_) => 1,
-            Self::Paused => 2,
-            Self::NotLeader => 3,
-            Self::Failed { .. } => 4,
+            Self::Held(_) => 2,
+            Self::Paused => 3,
+            Self::NotLeader => 4,
+            Self::Failed { .. } => 5,
         };
         if weight(&other) > weight(&self) { other } else { self }
     }

@@ -1,5 +1,6 @@
 //! The pipeline of a pass, one file per step that talks to the world. What is decided between them is the planner's.
 
+pub mod absences;
 pub mod base_objects;
 pub mod dereference;
 pub mod execute;

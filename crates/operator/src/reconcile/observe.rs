@@ -16,6 +16,7 @@ use keyslot_planner::observed::{FilesSeen, Member, Observed, StatefulSetSeen, Un
 use kube::api::{Api, ListParams, ObjectMeta};
 use kube::{Resource, ResourceExt};
 
+use super::absences::absences;
 use super::{Error, dereference};
 use crate::cluster::ClusterRef;
 use crate::context::{Context, credentials};
@@ -36,6 +37,10 @@ pub async fn observe<N: Nodes>(desired: &Desired, ctx: &Context<N>) -> Result<Ob
     let own_set = stateful_set.as_ref().filter(|set| !set.terminating).map(|set| &set.uid);
     let mut members = members(desired, own_set, ctx);
     ask(&mut members, desired, ctx).await;
+    let absent = match set.as_deref().filter(|_| own_set.is_some()) {
+        Some(set) => absences(set, &members, ctx).await,
+        None => BTreeMap::new(),
+    };
     let config = named(&ctx.stores.config_maps, &key, &names::config(&desired.name));
     // Volumes can be left without pods only while nothing makes pods for them; an ephemeral cluster uses none.
     let kept = if stateful_set.is_none() && desired.in_force.storage.is_some() {
@@ -45,6 +50,7 @@ pub async fn observe<N: Nodes>(desired: &Desired, ctx: &Context<N>) -> Result<Ob
     };
     Ok(Observed {
         pods: members,
+        absent,
         volumes: kept.ordinals,
         foreign_volumes: kept.foreign,
         stateful_set,

@@ -5,9 +5,7 @@ use keyslot_api::conditions::{ConditionType, Reason};
 use keyslot_api::labels::FIELD_MANAGER;
 use keyslot_api::v1alpha1::{RedisCluster, RedisClusterStatus};
 use keyslot_planner::Desired;
-use keyslot_planner::status::{
-    StatusInputs, Transition, is_true, is_worth_writing, served, status, transitions,
-};
+use keyslot_planner::status::{StatusInputs, Transition, is_worth_writing, served, status, transitions};
 use kube::Resource;
 use kube::api::{Api, ObjectMeta, Patch, PatchParams};
 use kube::core::error_boundary::InvalidObject;
@@ -46,7 +44,7 @@ pub async fn report<N: Nodes>(
         .topology
         .as_deref()
         .map_or((0, 0), |pass| (served(&pass.observed).len(), pass.observed.nodes().count()));
-    ctx.metrics.cluster(&ClusterRef::of(cluster.meta()), is_true(&after, ConditionType::Ready), slots, nodes);
+    ctx.metrics.cluster(&ClusterRef::of(cluster.meta()), &after, slots, nodes);
     if !is_worth_writing(before.as_ref(), &after, reported.since_write()) {
         return Ok(());
     }
@@ -133,7 +131,7 @@ pub async fn report_undecodable<N: Nodes>(invalid: &InvalidObject, ctx: &Context
         return Ok(());
     }
     warn!(cluster = %key, error = invalid.error, "the resource can't be read");
-    ctx.metrics.cluster(&key, false, 0, 0);
+    ctx.metrics.cluster(&key, &RedisClusterStatus::default(), 0, 0);
     let message = format!("this version of the operator can't read the resource: {}", invalid.error);
     let ready = json!({
         "type": ConditionType::Ready.as_str(),

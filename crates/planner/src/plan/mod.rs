@@ -123,6 +123,8 @@ pub enum KubeOperation {
 pub enum Outcome {
     /// All done (or there were none).
     Done,
+    /// An object that is being deleted has the name of one that is to be made; in words for people.
+    Held(String),
     /// The resource is paused: nothing was tried.
     Paused,
     /// The leader's claim ended before all was done.

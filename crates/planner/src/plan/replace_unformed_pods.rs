@@ -2,8 +2,8 @@
 //! directive that the server refuses.
 //! Does: brings the change into the StatefulSet and replaces the pods of the earlier template that hold nothing.
 //! Why here: the pods that are waited for below may never come otherwise.
-//! Never: acts once the marker is set; deletes a running pod while any node holds data, or one that runs and does not
-//! answer.
+//! Never: acts once the marker is set; deletes a running pod while any node holds data, or one that runs on a volume and
+//! does not answer.
 
 use crate::manifests;
 use crate::observed::Member;
@@ -25,10 +25,13 @@ pub(super) fn step(view: &View<'_>) -> Verdict {
     }
     let Some(revision) = &set.update_revision else { return Verdict::Nothing };
     let without_data = !view.holds_data();
-    // A pod that runs and does not answer may hold anything; it is left alone.
+    // A pod that runs and does not answer may hold anything that is on its volume. In memory there is nothing: nobody was
+    // let in yet.
+    let in_memory = without_data && view.desired.in_force.storage.is_none();
     let outdated = |member: &Member| {
         let earlier = member.revision.as_ref().is_some_and(|r| r != revision);
-        let holds_nothing = if member.redis.is_ok() { without_data } else { member.trouble.is_some() };
+        let holds_nothing =
+            if member.redis.is_ok() { without_data } else { in_memory || member.trouble.is_some() };
         earlier && !member.terminating && holds_nothing
     };
     let outdated: Vec<_> = view.observed.pods.iter().filter(|(_, member)| outdated(member)).collect();

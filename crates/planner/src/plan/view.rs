@@ -83,7 +83,10 @@ impl<'a> View<'a> {
     /// The expected pods whose node was not read, each with the reason.
     pub fn unread(&self) -> Vec<(PodName, String)> {
         let reason = |pod: &PodName| match self.observed.pods.get(pod) {
-            None => Some("the pod does not exist yet".to_owned()),
+            None => {
+                let known = self.observed.absent.get(pod).cloned();
+                Some(known.unwrap_or_else(|| "the pod does not exist yet".to_owned()))
+            }
             Some(member) => match (&member.redis, &member.trouble) {
                 (Ok(_), _) => None,
                 (Err(_), Some(trouble)) => Some(trouble.to_string()),

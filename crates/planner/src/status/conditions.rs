@@ -9,7 +9,7 @@ use super::health::{consent_needed, degraded, replicas_healthy, slots_covered};
 use super::in_force::{acl_applied, config_applied, update_pending};
 use crate::desired::Desired;
 use crate::observed::Observed;
-use crate::plan::{Plan, shard_numbers};
+use crate::plan::{Outcome, Plan, shard_numbers};
 use crate::settings::SettingsReport;
 use crate::words::counted;
 
@@ -40,12 +40,12 @@ pub(super) fn conditions(inputs: &StatusInputs<'_>, before: &[Condition], now: T
     let desired = inputs.desired;
     let mut judged: Vec<(ConditionType, Judgement)> = Vec::new();
     if let Some((observed, plan, outcome)) = inputs.topology {
-        judged.push((ConditionType::SlotsCovered, slots_covered(observed)));
+        judged.push((ConditionType::SlotsCovered, slots_covered(desired, observed)));
         judged.push((ConditionType::ReplicasHealthy, replicas_healthy(desired, observed)));
-        judged.push((ConditionType::Progressing, progressing(observed, plan)));
+        judged.push((ConditionType::Progressing, progressing(observed, plan, outcome)));
         judged.push((ConditionType::UpdatePending, update_pending(desired, observed)));
         judged.push((ConditionType::Degraded, degraded(desired, observed, plan, outcome)));
-        judged.push((ConditionType::ConsentNeeded, consent_needed(observed)));
+        judged.push((ConditionType::ConsentNeeded, consent_needed(desired, observed)));
         // Before the cluster has formed no user is let in, and there is nothing to look at.
         let nothing = SettingsReport::default();
         if let Some(settings) = inputs.settings.or((!observed.formed).then_some(&nothing)) {
@@ -96,9 +96,9 @@ fn ready(
     judged: &[(ConditionType, Judgement)],
     before: &[Condition],
 ) -> Option<Judgement> {
-    let (observed, plan, _) = inputs.topology?;
+    let (observed, plan, outcome) = inputs.topology?;
     if !observed.formed {
-        return Some(no(Reason::Forming, plan.message.clone()));
+        return Some(no(Reason::Forming, super::message(plan, outcome)));
     }
     let needed = [ConditionType::SlotsCovered, ConditionType::AclApplied, ConditionType::ConfigApplied];
     for kind in needed {
@@ -121,7 +121,22 @@ fn ready(
             }
         }
     }
-    Some(yes(Reason::AllHealthy, plan_summary(observed)))
+    Some(what_else(judged).unwrap_or_else(|| yes(Reason::AllHealthy, plan_summary(observed))))
+}
+
+/// A cluster that serves may have more to tell: who sees only this condition sees the first of it.
+fn what_else(judged: &[(ConditionType, Judgement)]) -> Option<Judgement> {
+    let tell = [
+        (ConditionType::ConsentNeeded, "True"),
+        (ConditionType::Degraded, "True"),
+        (ConditionType::Paused, "True"),
+        (ConditionType::UpdatePending, "True"),
+    ];
+    let told = |(kind, status): &(ConditionType, &str)| {
+        judged.iter().find(|(judged, judgement)| judged == kind && judgement.status == *status)
+    };
+    let (kind, judgement) = tell.iter().find_map(told)?;
+    Some(yes(judgement.reason, format!("serves all slots; {kind}: {}", judgement.message)))
 }
 
 fn plan_summary(observed: &Observed) -> String {
@@ -129,11 +144,11 @@ fn plan_summary(observed: &Observed) -> String {
     format!("{shards}, {}, all 16384 slots served", counted(observed.nodes().count(), "node"))
 }
 
-fn progressing(observed: &Observed, plan: &Plan) -> Judgement {
+fn progressing(observed: &Observed, plan: &Plan, outcome: &Outcome) -> Judgement {
     if observed.formed {
         no(Reason::Settled, "nothing is in progress")
     } else {
-        yes(Reason::Forming, plan.message.clone())
+        yes(Reason::Forming, super::message(plan, outcome))
     }
 }
 

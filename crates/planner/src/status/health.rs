@@ -19,7 +19,7 @@ pub fn served(observed: &Observed) -> SlotSet {
         .fold(SlotSet::empty(), |all, (_, _, node)| all.union(&node.slots()))
 }
 
-pub(super) fn slots_covered(observed: &Observed) -> Judgement {
+pub(super) fn slots_covered(desired: &Desired, observed: &Observed) -> Judgement {
     let served = served(observed);
     if served.is_all() {
         return yes(Reason::AllHealthy, "all 16384 slots are served");
@@ -30,6 +30,10 @@ pub(super) fn slots_covered(observed: &Observed) -> Judgement {
     let silent = silent_pods(observed);
     if observed.nodes().next().is_none() && !observed.pods.is_empty() {
         return unknown(Reason::NodesUnreachable, format!("no node answers: {silent}"));
+    }
+    let lost = consent_needed(desired, observed);
+    if lost.status == "True" {
+        return no(lost.reason, lost.message);
     }
     let missing = SlotSet::all().difference(&served);
     let unowned = SlotSet::all()
@@ -110,11 +114,17 @@ pub(super) fn degraded(desired: &Desired, observed: &Observed, plan: &Plan, outc
     if let Outcome::Failed { operation, error } = outcome {
         return yes(Reason::OperationFailed, format!("{operation} failed: {error}; it is tried again"));
     }
+    if let (Outcome::Held(object), true) = (outcome, observed.formed) {
+        return yes(Reason::ResourceConflict, object.clone());
+    }
     let troubled = observed.pods.iter().find_map(|(pod, member)| Some((pod, trouble(member)?)));
     if let Some((pod, (reason, words))) = troubled {
         return yes(reason, format!("pod {pod}: {words}"));
     }
-    if plan.blocked && plan.step == "create_workload" {
+    if let Some((pod, why)) = observed.absent.first_key_value() {
+        return yes(Reason::PodNotMade, format!("pod {pod}: {why}"));
+    }
+    if plan.blocked && plan.step == "create_workload" && observed.stateful_set.is_none() {
         return yes(Reason::ResourceConflict, plan.message.clone());
     }
     // Before, pods that are not there yet are what it waits for; afterwards, two that claim to be the same node.
@@ -154,7 +164,7 @@ fn trouble(member: &Member) -> Option<(Reason, String)> {
 
 /// Slots without an owner among all pods, in a cluster that has held data: only a person may give them away empty.
 /// While a replica follows the one that had them, they are not lost: it has their data.
-pub(super) fn consent_needed(observed: &Observed) -> Judgement {
+pub(super) fn consent_needed(desired: &Desired, observed: &Observed) -> Judgement {
     let none = no(Reason::NoConsentNeeded, "no decision of a person is needed");
     let expected = observed.stateful_set.as_ref().map_or(0, |set| set.replicas as usize);
     let read = observed.nodes().count();
@@ -164,9 +174,14 @@ pub(super) fn consent_needed(observed: &Observed) -> Judgement {
     if !holds_data || lost.is_empty() || read < expected || read == 0 {
         return none;
     }
+    let volume = if desired.in_force.storage.is_some() {
+        "bring back the volume that held them; if there is none, their data is lost"
+    } else {
+        "their data was in memory only and is lost"
+    };
     let message = format!(
-        "slots {lost} have no owner and no copy on any pod: bring back the volume that held them. If there is none, the \
-         data is lost; this version can't give the slots out empty: delete the resource and create it again"
+        "slots {lost} have no owner and no copy on any pod: {volume}. This version can't give the slots out empty: copy \
+         what you need of the others, delete the resource and create it again"
     );
     yes(Reason::SlotsLost, message)
 }

@@ -1,5 +1,7 @@
 //! Conditions of the resource: which of its users and settings are in force, and what waits.
 
+use std::collections::BTreeMap;
+
 use keyslot_api::conditions::Reason;
 
 use super::conditions::{Judgement, no, unknown, yes};
@@ -8,7 +10,7 @@ use crate::desired::{Desired, Part, Problem};
 use crate::ids::PodName;
 use crate::observed::{Member, Observed, PodTrouble};
 use crate::plan::shard_numbers;
-use crate::settings::{SettingsReport, UserState};
+use crate::settings::{SettingsReport, UserState, WantedSettings};
 use crate::slots::SlotSet;
 
 pub(super) fn update_pending(desired: &Desired, observed: &Observed) -> Judgement {
@@ -30,7 +32,8 @@ pub(super) fn update_pending(desired: &Desired, observed: &Observed) -> Judgemen
     let mut waiting = Vec::new();
     if !fields.is_empty() {
         waiting.push(format!(
-            "accepted, not carried out by this version of the operator: {}",
+            "accepted, not carried out by this version of the operator: {}; nothing has to be done, the cluster goes on \
+             as it was",
             fields.join(", ")
         ));
     }
@@ -66,33 +69,38 @@ pub(super) fn acl_applied(desired: &Desired, observed: &Observed, report: &Setti
     if !observed.formed {
         return no(Reason::Forming, "users are let in when the cluster has formed");
     }
-    if report.generation != desired.generation {
-        return no(Reason::AclNotApplied, "the changed resource is being brought in force");
+    if report.wanted != WantedSettings::of(desired) {
+        return no(Reason::AclNotApplied, changed(desired));
     }
-    let mut pending = Vec::new();
+    let (mut pending, mut refused) = (Vec::new(), BTreeMap::new());
     for (pod, node) in report.nodes.iter().filter_map(|(pod, node)| Some((pod, node.as_ref().ok()?))) {
         for (name, state) in &node.users {
             match state {
                 UserState::Applied => {}
                 UserState::Pending => pending.push(format!("{name} on {pod}")),
                 UserState::Refused(words) => {
-                    return no(
-                        Reason::RuleRefused,
-                        format!("spec.users[{name}]: {pod} refuses its rules: {words}"),
-                    );
+                    refused.entry(name).or_insert_with(|| format!("{pod} refuses its rules: {words}"));
                 }
             }
         }
+    }
+    if !refused.is_empty() {
+        let users = refused.iter().map(|(name, words)| format!("spec.users[{name}]: {words}"));
+        let users = users.collect::<Vec<_>>().join("; ");
+        return no(Reason::RuleRefused, format!("{users}; correct the rules that are named"));
     }
     if !pending.is_empty() {
         return no(Reason::AclNotApplied, format!("not in force yet: {}", pending.join(", ")));
     }
     if report.nodes.values().all(Result::is_err) {
-        return unknown(Reason::NodesUnreachable, "no node answers");
+        return unknown(Reason::NodesUnreachable, silence(report));
     }
-    match &report.file_problem {
-        Some(problem) => no(Reason::AclNotApplied, format!("{USERS_FILE} is not up to date: {problem}")),
-        None => yes(Reason::Applied, "all users are in force on every reachable node"),
+    match (&report.file_problem, &report.secrets_problem) {
+        (Some(problem), _) => no(Reason::AclNotApplied, format!("{USERS_FILE} is not up to date: {problem}")),
+        (None, Some(problem)) => {
+            no(Reason::AclNotApplied, format!("a user's Secret is not up to date: {problem}"))
+        }
+        (None, None) => yes(Reason::Applied, "all users are in force on every reachable node"),
     }
 }
 
@@ -104,8 +112,8 @@ pub(super) fn config_applied(desired: &Desired, observed: &Observed, report: &Se
     if !observed.formed {
         return no(Reason::Forming, "settings are judged when the cluster has formed");
     }
-    if report.generation != desired.generation {
-        return no(Reason::ConfigNotApplied, "the changed resource is being brought in force");
+    if report.wanted != WantedSettings::of(desired) {
+        return no(Reason::ConfigNotApplied, changed(desired));
     }
     let reached = report.nodes.iter().filter_map(|(pod, node)| Some((pod, node.as_ref().ok()?)));
     let differing: Vec<String> = reached
@@ -115,9 +123,23 @@ pub(super) fn config_applied(desired: &Desired, observed: &Observed, report: &Se
         return no(Reason::ConfigNotApplied, differing.join("; "));
     }
     if report.nodes.values().all(Result::is_err) {
-        return unknown(Reason::NodesUnreachable, "no node answers");
+        return unknown(Reason::NodesUnreachable, silence(report));
     }
     yes(Reason::Applied, "the settings in force are in effect on every reachable node")
+}
+
+/// Nobody answered when users and settings were looked at.
+fn silence(report: &SettingsReport) -> String {
+    let why = report.nodes.iter().filter_map(|(pod, node)| Some(format!("{pod} ({})", node.as_ref().err()?)));
+    format!("no node answers: {}", why.collect::<Vec<_>>().join(", "))
+}
+
+fn changed(desired: &Desired) -> &'static str {
+    if desired.paused {
+        "spec.paused is true: what was changed since is not in force"
+    } else {
+        "the changed resource is being brought in force"
+    }
 }
 
 /// A directive of the resource with which this pod's server does not start.

@@ -112,6 +112,7 @@ pub fn is_true(status: &RedisClusterStatus, condition: ConditionType) -> bool {
 fn message(plan: &Plan, outcome: &Outcome) -> String {
     match outcome {
         Outcome::Done | Outcome::NotLeader => plan.message.clone(),
+        Outcome::Held(object) => format!("{}; {object}", plan.message),
         Outcome::Paused if plan.operations.is_empty() => plan.message.clone(),
         Outcome::Paused => format!("paused; next would be: {}", plan.message),
         Outcome::Failed { operation, error } => format!("{}; {operation} failed: {error}", plan.message),

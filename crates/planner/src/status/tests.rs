@@ -19,6 +19,7 @@ use crate::observed::{
     StatefulSetSeen, Unreachable,
 };
 use crate::plan::Requeue;
+use crate::settings::WantedSettings;
 use crate::settings::{NodeReport, UserState};
 use crate::slots::SlotSet;
 
@@ -39,16 +40,24 @@ fn settled() -> World {
         "spec": {"image": "redis:8.0", "shards": 2, "users": [{"name": "worker", "rules": ["~*", "+get"]}]},
     }))
     .unwrap();
-    let mut system = SystemMemory { formed: true, ..SystemMemory::default() };
+    let made = || Some("made".into());
+    let mut system = SystemMemory {
+        formed: true,
+        operator_password: made(),
+        replication_password: made(),
+        probe_password: made(),
+        ..SystemMemory::default()
+    };
     system.user_passwords.insert("worker".to_owned(), "abcdefghijklmnopqrstuvwxyz".into());
     let pods: BTreeMap<PodName, Member> =
         (0..4).map(|i| (PodName::new(format!("demo-{i}")), member(i))).collect();
     let applied = |user: &str| (user.to_owned(), UserState::Applied);
     let node = NodeReport { users: [applied("worker"), applied("default")].into(), ..NodeReport::default() };
     let report = SettingsReport {
-        generation: 3,
+        wanted: WantedSettings::default(),
         nodes: pods.keys().map(|pod| (pod.clone(), Ok(node.clone()))).collect(),
         file_problem: None,
+        secrets_problem: None,
     };
     let set = StatefulSetSeen {
         uid: Uid::new("s"),
@@ -58,7 +67,7 @@ fn settled() -> World {
         retention: None,
         terminating: false,
     };
-    World {
+    let mut world = World {
         inputs: Inputs { system, ..Inputs::default() },
         cluster,
         observed: Observed { pods, stateful_set: Some(set), formed: true, ..Observed::default() },
@@ -72,7 +81,9 @@ fn settled() -> World {
         },
         outcome: Outcome::Done,
         report,
-    }
+    };
+    world.report.wanted = WantedSettings::of(&Desired::from_spec(&world.cluster, &world.inputs));
+    world
 }
 
 fn id(i: usize) -> NodeId {
@@ -204,8 +215,20 @@ struct Case {
 const CASES: &[Case] = &[
     Case {
         what: "the last report is of an earlier resource",
-        change: |w| w.report.generation = 2,
+        change: |w| w.cluster.spec.users[0].enabled = false,
         shows: &[(AclApplied, "False", Reason::AclNotApplied), (Ready, "False", Reason::AclNotApplied)],
+    },
+    Case {
+        what: "it is paused, and nothing else",
+        change: |w| {
+            w.cluster.metadata.generation = Some(4);
+            w.cluster.spec.paused = true;
+        },
+        shows: &[
+            (AclApplied, "True", Reason::Applied),
+            (ConfigApplied, "True", Reason::Applied),
+            (Ready, "True", Reason::PausedByUser),
+        ],
     },
     Case {
         what: "a primary came back empty and its replica has the data",
@@ -240,7 +263,10 @@ const CASES: &[Case] = &[
     Case {
         what: "a replica is gone",
         change: |w| w.lose("demo-2", Unreachable::TimedOut),
-        shows: &[(Ready, "True", Reason::AllHealthy), (ReplicasHealthy, "False", Reason::ReplicaMissing)],
+        shows: &[
+            (Ready, "True", Reason::NodeUnreachable),
+            (ReplicasHealthy, "False", Reason::ReplicaMissing),
+        ],
     },
     Case {
         what: "a replica's link is down",
@@ -283,7 +309,7 @@ const CASES: &[Case] = &[
             w.inputs.in_force = Some(carried);
             w.cluster.spec.image = "redis:8.6".to_owned();
         },
-        shows: &[(UpdatePending, "True", Reason::WaitingForRoll), (Ready, "True", Reason::AllHealthy)],
+        shows: &[(UpdatePending, "True", Reason::WaitingForRoll), (Ready, "True", Reason::WaitingForRoll)],
     },
     Case {
         what: "a pod is older than the template",
@@ -293,7 +319,7 @@ const CASES: &[Case] = &[
                 member.revision = Some(if pod.as_str() == "demo-1" { "old" } else { "new" }.to_owned());
             }
         },
-        shows: &[(UpdatePending, "True", Reason::WaitingForRoll), (Ready, "True", Reason::AllHealthy)],
+        shows: &[(UpdatePending, "True", Reason::WaitingForRoll), (Ready, "True", Reason::WaitingForRoll)],
     },
     Case {
         what: "slots are on no pod",
@@ -302,7 +328,11 @@ const CASES: &[Case] = &[
                 *slots = SlotSet::empty();
             }
         },
-        shows: &[(ConsentNeeded, "True", Reason::SlotsLost), (Ready, "False", Reason::ShardWithoutPrimary)],
+        shows: &[
+            (ConsentNeeded, "True", Reason::SlotsLost),
+            (SlotsCovered, "False", Reason::SlotsLost),
+            (Ready, "False", Reason::SlotsLost),
+        ],
     },
     Case {
         what: "a pod can't be placed",
@@ -312,6 +342,15 @@ const CASES: &[Case] = &[
             pod.trouble = Some(PodTrouble::Unschedulable("0/3 nodes are available".to_owned()));
         },
         shows: &[(Degraded, "True", Reason::Unschedulable)],
+    },
+    Case {
+        what: "a pod is not made",
+        change: |w| {
+            w.observed.pods.remove(&PodName::new("demo-2"));
+            let words = "Kubernetes does not make it: exceeded quota".to_owned();
+            w.observed.absent.insert(PodName::new("demo-2"), words);
+        },
+        shows: &[(Degraded, "True", Reason::PodNotMade), (Ready, "True", Reason::PodNotMade)],
     },
     Case {
         what: "a server refuses a directive at its start",
@@ -334,6 +373,18 @@ const CASES: &[Case] = &[
             w.outcome = Outcome::Failed { operation: "meet".to_owned(), error: "timed out".to_owned() }
         },
         shows: &[(Degraded, "True", Reason::OperationFailed)],
+    },
+    Case {
+        what: "an object of an earlier resource is held by a finalizer",
+        change: |w| w.outcome = Outcome::Held("Service/demo is still being deleted".to_owned()),
+        shows: &[(Degraded, "True", Reason::ResourceConflict), (Ready, "True", Reason::ResourceConflict)],
+    },
+    Case {
+        what: "a user's Secret can't be written",
+        change: |w| {
+            w.report.secrets_problem = Some("Secret/demo-user-worker is still being deleted".to_owned());
+        },
+        shows: &[(AclApplied, "False", Reason::AclNotApplied), (Ready, "False", Reason::AclNotApplied)],
     },
     Case {
         what: "not formed yet",

@@ -36,6 +36,7 @@ impl World {
             (name.clone(), member)
         });
         Observed {
+            absent: [].into(),
             pods: pods.collect(),
             stateful_set: kubernetes.stateful_set.clone(),
             config: kubernetes.config.clone(),
