@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Result, ensure};
+use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, ResourceQuota};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use keyslot_api::conditions::Reason;
@@ -109,6 +110,9 @@ fn a_pod_that_a_quota_forbids_is_told_and_made_later() -> Result<()> {
             ensure!(told.message.contains(word), "no {word}: {}", told.message);
         }
         quotas.delete("few", &DeleteParams::default()).await?;
+        // As the reason's meaning says.
+        let any_change = Patch::Merge(json!({ "metadata": { "annotations": { "example.com/try": "now" } } }));
+        namespace.api::<StatefulSet>().patch(NAME, &PatchParams::default(), &any_change).await?;
         heals(&cluster).await
     })
 }

@@ -158,7 +158,9 @@ vocabulary! {
         /// only waits (`UpdatePending`), and the pod with it.
         Unschedulable,
         /// A pod is not made, or can't be found by its label; the message has Kubernetes' words, or the label.
-        /// Raise the quota, correct the field that the words are about, or put the label back.
+        /// Raise the quota, correct the field that the words are about, or put the label back. Kubernetes tries to make
+        /// a pod again after ever longer pauses; any change of the StatefulSet, such as an annotation, makes it try at
+        /// once.
         PodNotMade,
         /// A pod's image can't be pulled; the message has the kubelet's words. Put the image into the
         /// registry, or the credentials into the Secret that `spec.imagePullSecrets` names. Before the
