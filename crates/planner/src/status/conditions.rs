@@ -6,7 +6,7 @@ use keyslot_api::conditions::{ConditionType, Reason};
 
 use super::StatusInputs;
 use super::health::{consent_needed, degraded, replicas_healthy, slots_covered};
-use super::in_force::{acl_applied, config_applied, update_pending};
+use super::in_force::{acl_applied, changed, config_applied, update_pending};
 use crate::desired::Desired;
 use crate::observed::Observed;
 use crate::plan::{Outcome, Plan, shard_numbers};
@@ -111,13 +111,14 @@ fn ready(
                     message: judgement.message.clone(),
                 });
             }
-            // The settings loop has not reported yet since this process began: what stands there is still the best word.
+            // The settings loop has not reported yet since this process began: what stands there is still the best
+            // word, as long as it is about this very resource.
             None => {
-                before
-                    .iter()
-                    .find(|c| c.type_ == kind.as_str())
-                    .filter(|c| c.status == "True")
-                    .map(|_| ())?;
+                let stands = before.iter().find(|c| c.type_ == kind.as_str())?;
+                if stands.observed_generation != Some(inputs.desired.generation) {
+                    return Some(no(Reason::AclNotApplied, changed(inputs.desired)));
+                }
+                (stands.status == "True").then_some(())?;
             }
         }
     }

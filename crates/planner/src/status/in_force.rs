@@ -134,7 +134,7 @@ fn silence(report: &SettingsReport) -> String {
     format!("no node answers: {}", why.collect::<Vec<_>>().join(", "))
 }
 
-fn changed(desired: &Desired) -> &'static str {
+pub(super) fn changed(desired: &Desired) -> &'static str {
     if desired.paused {
         "spec.paused is true: what was changed since is not in force"
     } else {

@@ -452,6 +452,23 @@ fn what_was_not_looked_at_yet_stays_as_it_is() {
     ));
 }
 
+/// A new process knows nothing of users yet; the last word on them was about another resource.
+#[test]
+fn a_change_is_not_ready_before_the_settings_were_looked_at() {
+    let mut world = settled();
+    world.cluster.status = Some(world.status());
+    world.cluster.metadata.generation = Some(4);
+    let desired = Desired::from_spec(&world.cluster, &world.inputs);
+    let told = status(StatusInputs {
+        cluster: &world.cluster,
+        desired: &desired,
+        topology: Some((&world.observed, &world.plan, &world.outcome)),
+        settings: None,
+        now: Timestamp::UNIX_EPOCH,
+    });
+    assert!(is(&told, ConditionType::Ready, "False", Reason::AclNotApplied), "{:#?}", told.conditions);
+}
+
 #[test]
 fn a_missing_secret_is_told_while_the_cluster_is_forming() {
     let mut world = settled();
