@@ -1,7 +1,7 @@
 # What can be done with this checkout; `make` or `make help` lists it. docs/development.md tells more.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo down test hunt check format lint docs generated generate audit
+.PHONY: help demo down test test-faults hunt check format lint docs generated generate audit
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -14,6 +14,10 @@ down: ## End the local Kubernetes with everything in it
 
 test: ## All tests, one summary; TIERS=code or e2e, STORY=name choose some
 	@e2e/scripts/test.sh
+
+test-faults: ## A fault at every request of the operator, on played nodes; ARGS="sample" and the like are its commands
+	@cargo run --quiet --bin local-kubernetes -- images redis-7.0
+	@cargo run --quiet --bin keyslot-faults -- $(or $(ARGS),all)
 
 hunt: ## Many random worlds for the planner; MINUTES=5, or SEED=number for one round again
 	@MINUTES=$(MINUTES) SEED=$(SEED) .ci/hunt

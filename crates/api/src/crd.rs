@@ -9,8 +9,9 @@ use crate::v1alpha1::RedisCluster;
 
 /// The definition of `RedisCluster`.
 ///
-/// Differs from `RedisCluster::crd()` in two points: no field is nullable, so the API server drops a
-/// field that is null before any rule reads it; and descriptions have no line breaks inside sentences.
+/// Differs from `RedisCluster::crd()` in three points: no field is nullable, so the API server drops a
+/// field that is null before any rule reads it; numbers of 32 bits have limits that say so; and
+/// descriptions have no line breaks inside sentences.
 pub fn crd() -> CustomResourceDefinition {
     let mut crd = RedisCluster::crd();
     for version in &mut crd.spec.versions {
@@ -24,6 +25,11 @@ pub fn crd() -> CustomResourceDefinition {
 fn tidy(schema: &mut JSONSchemaProps) {
     schema.nullable = None;
     schema.description = schema.description.as_deref().map(join_lines);
+    if schema.format.as_deref() == Some("int32") {
+        // The API server takes the format for a remark; a larger number would make the resource unreadable.
+        schema.minimum.get_or_insert(f64::from(i32::MIN));
+        schema.maximum.get_or_insert(f64::from(i32::MAX));
+    }
     for property in schema.properties.iter_mut().flat_map(|properties| properties.values_mut()) {
         tidy(property);
     }

@@ -20,8 +20,8 @@ pub const API_SERVER: &str = "kube-apiserver";
 pub const PARTS: [&str; 6] =
     ["etcd", API_SERVER, "kube-controller-manager", "kube-scheduler", "coredns", "provisioner"];
 
-/// Starts a part by its name; `up` does this, and so does whoever stopped it for a test.
-pub fn start(state: &State, part: &str) -> Result<Process> {
+/// Starts a part by its name, with `more` flags; `up` does this, and so does whoever stopped it for a test.
+pub fn start(state: &State, part: &str, more: &[&str]) -> Result<Process> {
     let mut command = match part {
         "provisioner" => {
             let mut own = Command::new(std::env::current_exe().context("where is this program?")?);
@@ -39,6 +39,7 @@ pub fn start(state: &State, part: &str) -> Result<Process> {
         "coredns" => command.arg("-conf").arg(state.config().join("Corefile")),
         _ => &mut command,
     };
+    command.args(more);
     processes::start(state, part, &command)
 }
 
@@ -55,7 +56,7 @@ pub fn start_again(state: &State, part: &str) -> Result<()> {
     if let Some(process) = processes::alive(state, part) {
         bail!("{part} runs already, as process {}", process.pid);
     }
-    start(state, part)?;
+    start(state, part, &[])?;
     if part == API_SERVER { wait_for_api_server(state) } else { Ok(()) }
 }
 

@@ -89,7 +89,11 @@ impl State {
     pub fn open() -> Self {
         let chosen = std::env::var_os("KEYSLOT_LOCAL_KUBERNETES").filter(|value| !value.is_empty());
         let root = chosen.map_or_else(|| PathBuf::from("/var/tmp/keyslot-local-kubernetes"), PathBuf::from);
-        Self { root: std::path::absolute(&root).unwrap_or(root) }
+        Self::at(&root)
+    }
+
+    pub fn at(root: &Path) -> Self {
+        Self { root: std::path::absolute(root).unwrap_or_else(|_| root.to_owned()) }
     }
 
     pub fn root(&self) -> &Path {

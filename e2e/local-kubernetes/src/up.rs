@@ -106,11 +106,11 @@ fn make_covered_folders(state: &State) -> Result<()> {
 }
 
 fn start_everything(state: &State) -> Result<()> {
-    control_plane::start(state, "etcd")?;
-    control_plane::start(state, control_plane::API_SERVER)?;
+    control_plane::start(state, "etcd", &[])?;
+    control_plane::start(state, control_plane::API_SERVER, &[])?;
     control_plane::wait_for_api_server(state)?;
     for part in &control_plane::PARTS[2..] {
-        control_plane::start(state, part)?;
+        control_plane::start(state, part, &[])?;
     }
     NODES.into_iter().try_for_each(|node| node::power_on(state, node))?;
     api::block_on(async {

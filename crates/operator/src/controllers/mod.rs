@@ -17,7 +17,7 @@ use kube::Resource;
 use kube::runtime::controller::{Action, Config, applier};
 use kube::runtime::reflector::ObjectRef;
 use tokio::time::{Instant, timeout};
-use tracing::{trace, warn};
+use tracing::{Instrument, debug_span, trace, warn};
 
 use crate::cluster::{ClusterRef, Guarded};
 use crate::context::Context;
@@ -75,8 +75,11 @@ async fn pass<N: Nodes>(
         return Ok(Action::await_change());
     }
     let started = Instant::now();
+    // Tells below the client whose request it is.
+    let span = debug_span!("pass", controller = controller.as_str(), cluster = %name);
+    let reconciled = reconcile(controller, &cluster, &ctx).instrument(span);
     let ended = tokio::select! {
-        ended = timeout(PASS_LIMIT, reconcile(controller, &cluster, &ctx)) => ended.unwrap_or(Err(Error::TimedOut)),
+        ended = timeout(PASS_LIMIT, reconciled) => ended.unwrap_or(Err(Error::TimedOut)),
         () = ctx.leadership.lost() => Err(Error::NotLeader),
     };
     let ending = match &ended {

@@ -1,0 +1,287 @@
+//! Every field of the resource with every kind of wrong value, on a cluster that serves: the API server refuses it, or
+//! the operator shows what became of it, and taking it back leaves no trace.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use futures::future::try_join_all;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use keyslot_api::v1alpha1::RedisCluster;
+use kube::api::{Api, DynamicObject, PostParams};
+use kube::core::{ApiResource, GroupVersionKind};
+use kube::{Client, Config};
+use rand::SeedableRng;
+use rand::rngs::SmallRng;
+use rand::seq::SliceRandom;
+use serde_json::{Value, json};
+
+use crate::enumerator::Ground;
+use crate::faults::Faults;
+use crate::flow::every_field;
+use crate::operator::RunningOperator;
+use crate::oracles::ledger;
+use crate::oracles::snapshot::{self, differences};
+use crate::report::Report;
+use crate::scene::{NAME, Scene, until};
+
+/// Longer than any limit of the schema.
+const HUGE: usize = 20_000;
+/// The operator has seen a change by then.
+const SEEN: Duration = Duration::from_secs(20);
+
+/// A wrong value for a field.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Mutation {
+    /// JSON pointer below `spec`.
+    pub field: String,
+    /// What is put there; nothing takes the field away.
+    pub value: Option<Value>,
+}
+
+impl fmt::Display for Mutation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.value {
+            None => write!(f, "without spec{}", self.field),
+            Some(Value::String(text)) if text.len() > 40 => {
+                write!(f, "spec{}: {} letters", self.field, text.len())
+            }
+            Some(value) => write!(f, "spec{}: {value}", self.field),
+        }
+    }
+}
+
+/// What came of a mutation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The API server said no.
+    Refused,
+    /// It means the same as before.
+    Same,
+    /// It was accepted, and conditions tell what became of it.
+    Shown,
+}
+
+/// All mutations of the leaves that this spec has, in an order chosen by the seed.
+pub fn mutations(spec: &Value, seed: u64) -> Vec<Mutation> {
+    let mut all = Vec::new();
+    leaves("", spec, &mut all);
+    all.shuffle(&mut SmallRng::seed_from_u64(seed));
+    all
+}
+
+fn leaves(path: &str, value: &Value, all: &mut Vec<Mutation>) {
+    let mut wrong = |values: Vec<Value>| {
+        let field = || path.to_owned();
+        all.push(Mutation { field: field(), value: None });
+        all.extend(values.into_iter().map(|value| Mutation { field: field(), value: Some(value) }));
+    };
+    match value {
+        Value::Object(fields) => {
+            if !path.is_empty() {
+                wrong(vec![Value::Null, json!({}), json!("text"), json!([])]);
+            }
+            let below = |key: &str| format!("{path}/{}", key.replace('~', "~0").replace('/', "~1"));
+            fields.iter().for_each(|(key, value)| leaves(&below(key), value, all));
+        }
+        Value::Array(items) => {
+            wrong(vec![Value::Null, json!([]), json!({}), json!([null])]);
+            if let Some(first) = items.first() {
+                leaves(&format!("{path}/0"), first, all);
+            }
+        }
+        Value::Number(_) => {
+            wrong(vec![json!(null), json!(0), json!(-1), json!(i64::MAX), json!("3"), json!(1.5)]);
+        }
+        Value::Bool(value) => wrong(vec![json!(null), json!(!value), json!("true"), json!(1)]),
+        Value::String(_) => wrong(vec![
+            json!(null),
+            json!(""),
+            json!("nonsense-7"),
+            json!("x".repeat(HUGE)),
+            json!("two words\nand a line"),
+            json!(7),
+        ]),
+        Value::Null => {}
+    }
+}
+
+/// A cluster that serves, for one mutation after the other.
+pub struct Bench {
+    scene: Scene,
+    operator: RunningOperator,
+    good: Value,
+    before: snapshot::Snapshot,
+}
+
+impl Bench {
+    /// Forms a cluster that has every field.
+    pub async fn set((client, config): (&Client, &Config), namespace: &str, group: &str) -> Result<Self> {
+        let scene = Scene::create(client, namespace, group).await?;
+        let operator = RunningOperator::start(config, namespace, &Arc::new(Faults::new(None, 0)));
+        scene.apply(every_field()).await?;
+        scene.ready().await?;
+        ledger::write(&scene).await?;
+        scene.all_ready(2).await?;
+        let good = serde_json::to_value(scene.cluster().await?.spec)?;
+        let before = snapshot::take(&scene).await?;
+        Ok(Self { scene, operator, good, before })
+    }
+
+    /// Applies a mutation, looks what comes of it, and takes it back.
+    pub async fn try_out(&self, mutation: &Mutation) -> Result<Outcome> {
+        let mut spec = self.good.clone();
+        put(&mut spec, mutation).context("no such field")?;
+        let generation = self.generation().await?;
+        if let Some(words) = self.replace(&spec).await? {
+            ensure!(!words.trim().is_empty(), "refused without a word");
+            return Ok(Outcome::Refused);
+        }
+        let outcome = if self.generation().await? == generation {
+            Outcome::Same
+        } else {
+            let shown = tokio::time::timeout(SEEN, self.shown(&mutation.field)).await;
+            shown.context("accepted, and nothing tells of it")??;
+            Outcome::Shown
+        };
+        ensure!(self.operator.is_alive(), "the operator has ended");
+        let refused = self.replace(&self.good).await?;
+        ensure!(refused.is_none(), "it can't be taken back: {}", refused.unwrap_or_default());
+        self.scene.ready().await.context("after it was taken back")?;
+        ledger::is_complete(&self.scene).await?;
+        until("all is as before", async || {
+            let mut differences = differences(&self.before, &snapshot::take(&self.scene).await?);
+            // Keyslot has no right to delete Secrets: a password that was generated for a while stays.
+            differences.retain(|line| {
+                !line.starts_with("Secret/demo-user-") && !line.contains("-system.data.user.")
+            });
+            ensure!(differences.is_empty(), "{}", differences.join("; "));
+            Ok(())
+        })
+        .await?;
+        Ok(outcome)
+    }
+
+    async fn generation(&self) -> Result<Option<i64>> {
+        Ok(self.scene.cluster().await?.metadata.generation)
+    }
+
+    /// Puts a whole spec; the API server's words when it refuses.
+    async fn replace(&self, spec: &Value) -> Result<Option<String>> {
+        let resource =
+            ApiResource::from_gvk(&GroupVersionKind::gvk("keyslot.dev", "v1alpha1", "RedisCluster"));
+        let api = Api::<DynamicObject>::namespaced_with(
+            self.scene.client.clone(),
+            &self.scene.namespace,
+            &resource,
+        );
+        loop {
+            let mut object = api.get(NAME).await?;
+            object.data["spec"] = spec.clone();
+            match api.replace(NAME, &PostParams::default(), &object).await {
+                Ok(_) => return Ok(None),
+                Err(kube::Error::Api(status)) if status.is_conflict() => {}
+                Err(kube::Error::Api(status)) if (400..500).contains(&status.code) => {
+                    return Ok(Some(status.message));
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Waits until the status is about this generation and tells what became of the change.
+    async fn shown(&self, field: &str) -> Result<()> {
+        loop {
+            let told = troubles(&self.scene.cluster().await?);
+            if told.is_some_and(|told| told > 0 || is_live(field)) {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+}
+
+/// How many conditions tell of something, once all of the status is about the present generation.
+fn troubles(cluster: &RedisCluster) -> Option<usize> {
+    let status = cluster.status.as_ref()?;
+    let is_of_now = |one: &&Condition| one.observed_generation == cluster.metadata.generation;
+    if !status.conditions.iter().all(|one| is_of_now(&one)) {
+        return None;
+    }
+    let tells = |one: &&Condition| {
+        let true_is_trouble =
+            ["UpdatePending", "Degraded", "Paused", "ConsentNeeded"].contains(&one.type_.as_str());
+        one.type_ != "Progressing" && (one.status == "True") == true_is_trouble
+    };
+    Some(status.conditions.iter().filter(tells).count())
+}
+
+/// Fields whose changes are in force at once, so that nothing needs to be told.
+fn is_live(field: &str) -> bool {
+    ["/users", "/paused", "/storage/retentionPolicy"].iter().any(|live| field.starts_with(live))
+}
+
+/// Tries wrong values on several clusters beside each other, all of them or as many as the time allows.
+pub async fn run(ground: &Ground, seed: u64, until: Option<Instant>) -> Result<Report> {
+    let good = serde_json::to_value(every_field())?;
+    let queue = Mutex::new(VecDeque::from(mutations(&good, seed)));
+    let report = Mutex::new(Report::default());
+    let workers = ground.groups.iter().enumerate().map(async |(number, group)| {
+        let set = async || {
+            let namespace = format!("bad-resources-{number}-{}", ground.next());
+            Bench::set((&ground.client, &ground.config), &namespace, group).await
+        };
+        let mut bench = set().await?;
+        while until.is_none_or(|until| Instant::now() < until) {
+            let next = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+            let Some(mutation) = next else { break };
+            let outcome = bench.try_out(&mutation).await;
+            if outcome.is_err() {
+                bench = set().await?;
+            }
+            report.lock().unwrap_or_else(PoisonError::into_inner).add_bad(&mutation, outcome);
+        }
+        anyhow::Ok(())
+    });
+    try_join_all(workers).await?;
+    Ok(report.into_inner().unwrap_or_else(PoisonError::into_inner))
+}
+
+fn put(spec: &mut Value, mutation: &Mutation) -> Option<()> {
+    if let Some(value) = &mutation.value {
+        *spec.pointer_mut(&mutation.field)? = value.clone();
+        return Some(());
+    }
+    let (parent, key) = mutation.field.rsplit_once('/')?;
+    let key = key.replace("~1", "/").replace("~0", "~");
+    match spec.pointer_mut(parent)? {
+        Value::Object(fields) => fields.remove(&key).map(drop),
+        Value::Array(items) => {
+            items.remove(key.parse().ok()?);
+            Some(())
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_leaf_gets_every_kind_of_wrong_value() {
+        let spec = json!({ "shards": 3, "users": [{ "name": "a" }], "podLabels": { "a/b": "c" } });
+        let all = mutations(&spec, 1);
+        for field in ["/shards", "/users", "/users/0", "/users/0/name", "/podLabels", "/podLabels/a~1b"] {
+            assert!(all.iter().any(|one| one.field == field && one.value.is_none()), "{field}: {all:?}");
+        }
+        assert!(all.contains(&Mutation { field: "/shards".to_owned(), value: Some(json!(-1)) }));
+        for mutation in all {
+            let mut changed = spec.clone();
+            put(&mut changed, &mutation).unwrap();
+            assert_ne!(changed, spec, "{mutation:?}");
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! Decides about each request, and writes down all of them.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rand::rngs::SmallRng;
+use rand::{RngExt, SeedableRng};
+use tokio::sync::Notify;
+
+use super::{Fault, Lane, Plan, Point};
+
+/// The longest time by which a seed delays a request, so that the loops interleave in ever new ways.
+const LONGEST_DELAY: Duration = Duration::from_millis(25);
+
+/// The faults of one run: at most one.
+pub struct Faults {
+    plan: Option<Plan>,
+    crash: Notify,
+    state: Mutex<State>,
+}
+
+struct State {
+    random: SmallRng,
+    counts: BTreeMap<(Lane, String), usize>,
+    record: Record,
+    fired: bool,
+}
+
+/// What was requested in a run.
+#[derive(Clone, Debug, Default)]
+pub struct Record {
+    /// In the order in which it was asked for.
+    pub requests: Vec<Point>,
+    /// How often each object was made, by `resource/name`.
+    pub created: BTreeMap<String, usize>,
+    /// How often each object was deleted.
+    pub deleted: BTreeMap<String, usize>,
+    /// Commands that must never be said, and were.
+    pub forbidden: Vec<String>,
+}
+
+/// What is to be done with a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Send it after this delay.
+    Send(Duration),
+    /// This happens to it.
+    Fault(Fault),
+}
+
+impl Faults {
+    /// With this plan, or only writing down.
+    pub fn new(plan: Option<Plan>, seed: u64) -> Self {
+        let state = State {
+            random: SmallRng::seed_from_u64(seed),
+            counts: BTreeMap::new(),
+            record: Record::default(),
+            fired: false,
+        };
+        Self { plan, crash: Notify::new(), state: Mutex::new(state) }
+    }
+
+    /// Whether the planned fault has happened.
+    pub fn has_fired(&self) -> bool {
+        self.lock().fired
+    }
+
+    /// Ends when the operator is to die.
+    pub async fn crashed(&self) {
+        self.crash.notified().await;
+    }
+
+    /// What was requested so far.
+    pub fn record(&self) -> Record {
+        self.lock().record.clone()
+    }
+
+    /// A request that changes something is about to be sent.
+    pub(super) fn judge(&self, lane: Lane, class: String) -> Verdict {
+        let mut state = self.lock();
+        let count = state.counts.entry((lane, class.clone())).or_default();
+        *count += 1;
+        let point = Point { lane, class, number: *count };
+        let planned = self.plan.as_ref().filter(|plan| plan.at == point && !state.fired);
+        state.record.requests.push(point);
+        if let Some(plan) = planned {
+            state.fired = true;
+            return Verdict::Fault(plan.fault);
+        }
+        Verdict::Send(LONGEST_DELAY.mul_f64(state.random.random::<f64>()))
+    }
+
+    /// The operator dies. Whoever calls this never goes on.
+    pub(super) async fn die(&self) -> ! {
+        self.crash.notify_one();
+        std::future::pending::<()>().await;
+        unreachable!("nothing ends this wait")
+    }
+
+    /// The API server has carried it out.
+    pub(super) fn done(&self, class: &str) {
+        let mut state = self.lock();
+        let Some((verb, object)) = class.split_once(' ') else { return };
+        let counts = match verb {
+            "create" => &mut state.record.created,
+            "delete" => &mut state.record.deleted,
+            _ => return,
+        };
+        *counts.entry(object.to_owned()).or_default() += 1;
+    }
+
+    /// A command was about to be said that must never be said.
+    pub(super) fn forbid(&self, words: String) {
+        self.lock().record.forbidden.push(words);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_fault_meets_exactly_the_planned_request_once() {
+        let class = "patch statefulsets/demo".to_owned();
+        let at = Point { lane: Lane::Topology, class: class.clone(), number: 2 };
+        let plan = Plan { flow: "f".to_owned(), at, fault: Fault::Conflict, seed: 1 };
+        let faults = Faults::new(Some(plan), 1);
+        let is_fault = |lane| matches!(faults.judge(lane, class.clone()), Verdict::Fault(Fault::Conflict));
+        assert!(!is_fault(Lane::Topology));
+        assert!(!is_fault(Lane::Settings), "the other loop counts for itself");
+        assert!(is_fault(Lane::Topology));
+        assert!(faults.has_fired());
+        assert!(!is_fault(Lane::Topology));
+        assert_eq!(faults.record().requests.len(), 4);
+    }
+}

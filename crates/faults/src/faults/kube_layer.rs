@@ -1,0 +1,142 @@
+//! The layer between the operator's client and the API server.
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use http::{Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full};
+use kube::client::Body;
+use serde_json::json;
+use tower::{BoxError, Layer, Service};
+
+use super::requests::class;
+use super::{Fault, Faults, Lane, Verdict};
+
+/// What the API server answers.
+type Answer = Box<dyn http_body::Body<Data = Bytes, Error = BoxError> + Send + Unpin>;
+
+/// How long a client is told to stay away.
+const RETRY_AFTER: &str = "1";
+
+/// Puts the faults of a run below a client.
+#[derive(Clone)]
+pub struct FaultLayer(pub Arc<Faults>);
+
+impl<S> Layer<S> for FaultLayer {
+    type Service = FaultService<S>;
+
+    fn layer(&self, inner: S) -> FaultService<S> {
+        FaultService { inner, faults: Arc::clone(&self.0) }
+    }
+}
+
+/// The client's way to the API server, with the faults of a run.
+pub struct FaultService<S> {
+    inner: S,
+    faults: Arc<Faults>,
+}
+
+impl<S> Service<Request<Body>> for FaultService<S>
+where
+    S: Service<Request<Body>, Response = Response<Answer>, Error = BoxError> + Send + 'static,
+    S::Future: Send + 'static,
+{
+    type Response = Response<Answer>;
+    type Error = BoxError;
+    type Future = BoxFuture<'static, Result<Response<Answer>, BoxError>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let created = created_name(&request);
+        let Some(class) = class(request.method(), request.uri().path(), created.as_deref()) else {
+            return self.inner.call(request).boxed();
+        };
+        let faults = Arc::clone(&self.faults);
+        let verdict = faults.judge(Lane::current(), class.clone());
+        // Nothing of it is sent before the future is asked.
+        let answer = self.inner.call(request);
+        async move {
+            match verdict {
+                Verdict::Send(delay) => {
+                    tokio::time::sleep(delay).await;
+                    let answer = answer.await?;
+                    if answer.status().is_success() {
+                        faults.done(&class);
+                    }
+                    Ok(answer)
+                }
+                Verdict::Fault(fault) => with_fault(fault, answer, (&faults, &class)).await,
+            }
+        }
+        .boxed()
+    }
+}
+
+async fn with_fault(
+    fault: Fault,
+    answer: impl Future<Output = Result<Response<Answer>, BoxError>>,
+    (faults, class): (&Faults, &str),
+) -> Result<Response<Answer>, BoxError> {
+    let carried_out = async {
+        if answer.await.is_ok_and(|answer| answer.status().is_success()) {
+            faults.done(class);
+        }
+    };
+    match fault {
+        Fault::CrashBefore => faults.die().await,
+        Fault::CrashAfter => {
+            carried_out.await;
+            faults.die().await
+        }
+        Fault::Conflict => refusal(StatusCode::CONFLICT, "Conflict"),
+        Fault::ServerError => refusal(StatusCode::INTERNAL_SERVER_ERROR, "InternalError"),
+        Fault::TooMany => refusal(StatusCode::TOO_MANY_REQUESTS, "TooManyRequests"),
+        Fault::Timeout => {
+            // The client gives up by itself.
+            tokio::time::sleep(Duration::from_mins(10)).await;
+            Err("no answer".into())
+        }
+        Fault::AnswerLost => {
+            carried_out.await;
+            Err("the connection ended before the answer".into())
+        }
+    }
+}
+
+fn refusal(status: StatusCode, reason: &str) -> Result<Response<Answer>, BoxError> {
+    let body = json!({
+        "apiVersion": "v1",
+        "kind": "Status",
+        "status": "Failure",
+        "message": format!("made up by a test: {reason}"),
+        "reason": reason,
+        "code": status.as_u16(),
+    });
+    let body =
+        Full::new(Bytes::from(serde_json::to_vec(&body)?)).map_err(|never| -> BoxError { match never {} });
+    let answer = Response::builder().status(status).header("content-type", "application/json");
+    let answer = if status == StatusCode::TOO_MANY_REQUESTS {
+        answer.header("retry-after", RETRY_AFTER)
+    } else {
+        answer
+    };
+    Ok(answer.body(Box::new(body) as Answer)?)
+}
+
+/// The name of what a POST makes, which is in its body.
+fn created_name(request: &Request<Body>) -> Option<String> {
+    if request.method() != http::Method::POST {
+        return None;
+    }
+    // What `kube` sends is whole from the beginning.
+    let body = request.body().try_clone()?.collect().now_or_never()?.ok()?.to_bytes();
+    let object: serde_json::Value = serde_json::from_slice(&body).ok()?;
+    Some(object["metadata"]["name"].as_str()?.to_owned())
+}

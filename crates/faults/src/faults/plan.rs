@@ -1,0 +1,134 @@
+//! One fault at one request, as people and files write it.
+
+use std::fmt;
+use std::str::FromStr;
+
+use anyhow::{Context, Result, bail};
+
+use super::Lane;
+
+/// What happens to a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Fault {
+    /// The operator dies before it is sent, and starts again.
+    CrashBefore,
+    /// The operator dies when it was carried out, before it knows.
+    CrashAfter,
+    /// 409: somebody else was faster. A node refuses.
+    Conflict,
+    /// 500. A node refuses.
+    ServerError,
+    /// 429 with `Retry-After`. A node says that it is not so far yet.
+    TooMany,
+    /// It never arrives, and no answer comes.
+    Timeout,
+    /// It was carried out, and the answer is lost.
+    AnswerLost,
+}
+
+impl Fault {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::CrashBefore,
+        Self::CrashAfter,
+        Self::Conflict,
+        Self::ServerError,
+        Self::TooMany,
+        Self::Timeout,
+        Self::AnswerLost,
+    ];
+
+    /// Its name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::CrashBefore => "crash-before",
+            Self::CrashAfter => "crash-after",
+            Self::Conflict => "conflict",
+            Self::ServerError => "server-error",
+            Self::TooMany => "too-many",
+            Self::Timeout => "timeout",
+            Self::AnswerLost => "answer-lost",
+        }
+    }
+}
+
+impl FromStr for Fault {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let found = Self::ALL.into_iter().find(|fault| fault.as_str() == text);
+        found.with_context(|| format!("no fault is called {text}"))
+    }
+}
+
+/// A request of a flow: the same one in every run.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Point {
+    /// Who sends it.
+    pub lane: Lane,
+    /// What it is about.
+    pub class: String,
+    /// Which one among its like, from 1.
+    pub number: usize,
+}
+
+/// A fault at a request of a flow. Written as one line, and read back from it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Plan {
+    /// Name of the flow.
+    pub flow: String,
+    /// The request.
+    pub at: Point,
+    /// What happens to it.
+    pub fault: Fault,
+    /// How the requests of the loops interleave.
+    pub seed: u64,
+}
+
+impl fmt::Display for Point {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {} #{}", self.lane, self.class, self.number)
+    }
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} | {} | {} | seed {}", self.flow, self.at, self.fault.as_str(), self.seed)
+    }
+}
+
+impl FromStr for Plan {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let parts: Vec<&str> = text.split('|').map(str::trim).collect();
+        let [flow, request, fault, seed] = parts.as_slice() else {
+            bail!("not `flow | request | fault | seed`: {text}")
+        };
+        let (lane, at) = request.split_once(": ").with_context(|| format!("no loop in {request}"))?;
+        let (class, number) = at.rsplit_once(" #").with_context(|| format!("no number in {at}"))?;
+        let seed = seed.strip_prefix("seed ").with_context(|| format!("no seed in {seed}"))?;
+        Ok(Self {
+            flow: (*flow).to_owned(),
+            at: Point { lane: lane.parse()?, class: class.to_owned(), number: number.parse()? },
+            fault: fault.parse()?,
+            seed: seed.parse()?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plan_is_read_back_from_its_line() {
+        for fault in Fault::ALL {
+            let class = "patch redisclusters/demo/status".to_owned();
+            let at = Point { lane: Lane::Settings, class, number: 2 };
+            let plan = Plan { flow: "create".to_owned(), at, fault, seed: 7 };
+            assert_eq!(plan.to_string().parse::<Plan>().unwrap(), plan);
+        }
+        assert!("create | somewhere | conflict | seed 1".parse::<Plan>().is_err());
+    }
+}

@@ -1,0 +1,142 @@
+//! The layer between the operator and Redis nodes. It also keeps the list of what must never be said.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures::future::join_all;
+use keyslot_operator::nodes::Nodes;
+use keyslot_planner::command::{RedisCommand, Target};
+use keyslot_planner::observed::{NodeSettings, RedisNode, Unreachable};
+use keyslot_redis_admin::{
+    CommandError, Credentials, NodeClient, NodeConnections, Refusal, SettingsLook, Watch,
+};
+
+use super::{Fault, Faults, Lane, Verdict};
+
+/// How long an answer is waited for that does not come.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// The real nodes, with the faults of a run.
+pub struct FaultyNodes {
+    real: NodeConnections,
+    faults: Arc<Faults>,
+    /// Where nodes were seen, for a look of our own.
+    seen: Mutex<BTreeMap<IpAddr, Credentials>>,
+}
+
+impl FaultyNodes {
+    /// For one life of the operator.
+    pub fn new(faults: Arc<Faults>) -> Self {
+        Self { real: NodeConnections::new(), faults, seen: Mutex::default() }
+    }
+
+    /// Looks at all nodes itself, at the moment before a command: what the operator believes may be old.
+    async fn look(&self) -> Vec<RedisNode> {
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let looks = seen.iter().map(|(ip, credentials)| self.real.observe(*ip, credentials, PATIENCE));
+        join_all(looks).await.into_iter().flatten().collect()
+    }
+
+    async fn check(&self, on: &Target, command: &RedisCommand) {
+        if let Some(why) = forbidden(on, command, &self.look().await) {
+            self.faults.forbid(format!("{} to {}: {why}", command.kind(), on.pod));
+        }
+    }
+}
+
+/// Why a command must not be said while the nodes are like this.
+fn forbidden(on: &Target, command: &RedisCommand, nodes: &[RedisNode]) -> Option<String> {
+    let node = nodes.iter().find(|node| node.id == on.node);
+    match command {
+        RedisCommand::Forget(id) => {
+            let there = nodes.iter().find(|node| node.id == *id)?;
+            Some(format!("{id} is a living node with {} slots", there.slots().len()))
+        }
+        RedisCommand::Replicate(of) => {
+            let node = node?;
+            let empties = node.is_primary() && (!node.slots().is_empty() || node.holds_data());
+            empties.then(|| format!("it would lose its {} keys to follow {of}", node.keys))
+        }
+        RedisCommand::AddSlots(slots) => {
+            let owner = nodes.iter().find(|node| !node.slots().intersection(slots).is_empty())?;
+            Some(format!("{} owns some of {slots}", owner.id))
+        }
+        RedisCommand::Meet { ip, node } => {
+            let stranger = nodes.iter().all(|known| known.id != *node);
+            stranger.then(|| format!("nobody knows who is at {ip}"))
+        }
+        RedisCommand::SetUser { tokens, .. } => {
+            let plain = tokens.iter().any(|token| token.as_str().starts_with('>'));
+            plain.then(|| "a password in plain text".to_owned())
+        }
+        RedisCommand::SetConfigEpoch(_) | RedisCommand::SetConfig(_) | RedisCommand::DeleteUser(_) => None,
+    }
+}
+
+impl NodeClient for FaultyNodes {
+    async fn observe(
+        &self,
+        ip: IpAddr,
+        credentials: &Credentials,
+        limit: Duration,
+    ) -> Result<RedisNode, Unreachable> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).insert(ip, credentials.clone());
+        self.real.observe(ip, credentials, limit).await
+    }
+
+    async fn observe_settings(
+        &self,
+        ip: IpAddr,
+        credentials: &Credentials,
+        look: &SettingsLook,
+        limit: Duration,
+    ) -> Result<NodeSettings, Unreachable> {
+        self.real.observe_settings(ip, credentials, look, limit).await
+    }
+
+    async fn execute(
+        &self,
+        on: &Target,
+        credentials: &Credentials,
+        command: &RedisCommand,
+    ) -> Result<(), CommandError> {
+        self.check(on, command).await;
+        let verdict = self.faults.judge(Lane::current(), format!("redis {}", command.kind()));
+        let said = self.real.execute(on, credentials, command);
+        let refused = |words: &str| CommandError::Refused { kind: Refusal::Other, words: words.to_owned() };
+        match verdict {
+            Verdict::Send(delay) => {
+                tokio::time::sleep(delay).await;
+                said.await
+            }
+            Verdict::Fault(Fault::CrashBefore) => self.faults.die().await,
+            Verdict::Fault(Fault::CrashAfter) => {
+                let _ = said.await;
+                self.faults.die().await
+            }
+            Verdict::Fault(Fault::Conflict | Fault::ServerError) => Err(refused("ERR made up by a test")),
+            Verdict::Fault(Fault::TooMany) => Err(CommandError::NotYet("made up by a test".to_owned())),
+            Verdict::Fault(Fault::Timeout) => {
+                tokio::time::sleep(PATIENCE).await;
+                Err(CommandError::OutcomeUnknown)
+            }
+            Verdict::Fault(Fault::AnswerLost) => {
+                let _ = said.await;
+                Err(CommandError::OutcomeUnknown)
+            }
+        }
+    }
+
+    fn watch(&self, ip: IpAddr, credentials: &Credentials) -> Watch {
+        self.real.watch(ip, credentials)
+    }
+}
+
+impl Nodes for FaultyNodes {
+    fn keep_only(&self, addresses: &BTreeSet<IpAddr>) {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).retain(|ip, _| addresses.contains(ip));
+        self.real.keep_only(addresses);
+    }
+}

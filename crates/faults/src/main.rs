@@ -1,0 +1,175 @@
+//! Runs flows with faults.
+
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use clap::{Parser, Subcommand};
+use futures::future::try_join_all;
+use keyslot_faults::bad_resources;
+use keyslot_faults::enumerator::{Explored, Ground, by_flow, explore};
+use keyslot_faults::faults::{LaneLayer, Plan};
+use keyslot_faults::flow::{FLOWS, Flow};
+use keyslot_faults::nodes::{Kubelets, Machine};
+use keyslot_faults::report::Report;
+use keyslot_faults::tier::{self, Place, Tier};
+use kube::api::{Api, PostParams};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Client, Config};
+use tracing_subscriber::filter::{EnvFilter, LevelFilter, Targets};
+use tracing_subscriber::layer::{Layer, SubscriberExt};
+use tracing_subscriber::util::SubscriberInitExt;
+
+/// Earlier failures, run again each time.
+const REGRESSIONS: &str = include_str!("../regressions.txt");
+
+/// Flows with a fault at every request of the operator, on a real control plane with played nodes. Needs root.
+#[derive(Parser)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+    /// How many runs go side by side.
+    #[arg(long, global = true, default_value_t = 6)]
+    parallel: usize,
+    /// Chooses the sample, and how requests interleave; by default the time.
+    #[arg(long, global = true)]
+    seed: Option<u64>,
+    /// Only this flow.
+    #[arg(long, global = true)]
+    flow: Option<String>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Earlier failures, and as many other runs as fit into the time.
+    Sample {
+        #[arg(long, default_value_t = 4)]
+        minutes: u64,
+    },
+    /// Everything.
+    All,
+    /// One run again: the line that its failure printed.
+    Replay { plan: String },
+    /// Print the requests of each flow.
+    Requests,
+    /// Every field of the resource with every kind of wrong value, or as many as fit into the time.
+    BadResources {
+        #[arg(long)]
+        minutes: Option<u64>,
+    },
+}
+
+fn main() -> Result<ExitCode> {
+    let arguments = Arguments::parse();
+    let tier = match tier::enter()? {
+        Place::Inside(tier) => tier,
+        Place::Outside(code) => return Ok(code),
+    };
+    listen();
+    let provider = rustls::crypto::aws_lc_rs::default_provider();
+    ensure!(provider.install_default().is_ok(), "a TLS provider was installed before");
+    let control_plane = tier.control_plane()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build()?;
+    let report = runtime.block_on(async {
+        let read = Kubeconfig::read_from(control_plane.kubeconfig())?;
+        let config = Config::from_custom_kubeconfig(read, &KubeConfigOptions::default()).await?;
+        let (ground, _kubelets) = ground(&tier, config, arguments.parallel).await?;
+        carry_out(&arguments, &ground).await
+    })?;
+    let (passed, failed) = report.totals();
+    println!("\n{report}");
+    // As cargo's test binaries say it.
+    println!("test result: {}. {passed} passed; {failed} failed", if failed == 0 { "ok" } else { "FAILED" });
+    Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Spans carry the lanes of requests; the operator's words are shown with `RUST_LOG`.
+fn listen() {
+    let shown = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let shown = shown
+        .with_filter(EnvFilter::builder().with_default_directive(LevelFilter::OFF.into()).from_env_lossy());
+    let lanes = LaneLayer.with_filter(Targets::new().with_target("keyslot_operator", LevelFilter::DEBUG));
+    tracing_subscriber::registry().with(lanes).with(shown).init();
+}
+
+async fn ground(tier: &Tier, config: Config, parallel: usize) -> Result<(Ground, Kubelets)> {
+    let client = Client::try_from(config.clone())?;
+    Api::all(client.clone()).create(&PostParams::default(), &keyslot_api::crd()).await?;
+    let kubelets = Kubelets::start(client.clone(), &tier.folder().join("nodes")).await?;
+    tier.resolve(&kubelets.hosts())?;
+    let groups: Vec<String> = (0..parallel.max(1)).map(|number| format!("group{number}")).collect();
+    for group in &groups {
+        let machine = |number| Machine {
+            name: format!("{group}-node{number}"),
+            zone: format!("zone{number}"),
+            group: group.clone(),
+        };
+        kubelets.add(&[1, 2, 3].map(machine)).await?;
+    }
+    Ok((Ground::new(client, config, groups), kubelets))
+}
+
+async fn carry_out(arguments: &Arguments, ground: &Ground) -> Result<Report> {
+    let seed = arguments.seed.unwrap_or_else(rand::random);
+    println!("seed {seed}");
+    let start = Instant::now();
+    let in_minutes = |minutes: u64| start + Duration::from_secs(60 * minutes);
+    match &arguments.command {
+        Command::Sample { minutes } => {
+            let flows = explored(arguments.flow.as_deref(), ground, seed).await?;
+            run_all(&flows, ground, seed, Some(in_minutes(*minutes))).await
+        }
+        Command::All => {
+            let flows = explored(arguments.flow.as_deref(), ground, seed).await?;
+            run_all(&flows, ground, seed, None).await
+        }
+        Command::Replay { plan } => {
+            let plan: Plan = plan.parse()?;
+            let flows = explored(Some(&plan.flow), ground, plan.seed).await?;
+            let flow = flows.first().context("no flow")?;
+            flow.run(ground, vec![plan], None).await
+        }
+        Command::Requests => {
+            for flow in explored(arguments.flow.as_deref(), ground, seed).await? {
+                flow.points().iter().for_each(|point| println!("{} | {point}", flow.name()));
+            }
+            Ok(Report::default())
+        }
+        Command::BadResources { minutes } => bad_resources::run(ground, seed, minutes.map(in_minutes)).await,
+    }
+}
+
+/// Looks at flows without faults, beside each other.
+async fn explored(only: Option<&str>, ground: &Ground, seed: u64) -> Result<Vec<Explored>> {
+    let chosen: Vec<&Flow> = FLOWS.iter().filter(|flow| only.is_none_or(|name| name == flow.name)).collect();
+    let names = FLOWS.iter().map(|flow| flow.name).collect::<Vec<_>>().join(", ");
+    ensure!(!chosen.is_empty(), "no such flow; there are {names}");
+    let begin = Instant::now();
+    let looks = chosen.into_iter().zip(ground.groups.iter().cycle()).map(|(flow, group)| async move {
+        explore(ground, *flow, group, seed).await.with_context(|| format!("{} without a fault", flow.name))
+    });
+    let flows = try_join_all(looks).await?;
+    println!("{} flows explored in {:.0} s", flows.len(), begin.elapsed().as_secs_f64());
+    Ok(flows)
+}
+
+/// Earlier failures first, then every plan; until a time, all flows get an equal share of what is left.
+async fn run_all(flows: &[Explored], ground: &Ground, seed: u64, until: Option<Instant>) -> Result<Report> {
+    let regressions = by_flow(REGRESSIONS)?;
+    let mut report = Report::default();
+    for (number, flow) in flows.iter().enumerate() {
+        let earlier = regressions.get(flow.name()).cloned().unwrap_or_default();
+        report.merge(flow.run(ground, earlier, None).await?);
+        let rest = u32::try_from(flows.len() - number)?;
+        let share =
+            until.map(|until| Instant::now() + until.saturating_duration_since(Instant::now()) / rest);
+        report.merge(flow.run(ground, flow.plans(seed), share).await?);
+        let (passed, failed) = report.totals();
+        println!(
+            "{}: {} requests; so far {passed} runs passed, {failed} failed",
+            flow.name(),
+            flow.points().len()
+        );
+    }
+    Ok(report)
+}

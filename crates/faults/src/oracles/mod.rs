@@ -1,0 +1,5 @@
+//! What must be true after each run, whatever happened in it.
+
+pub mod invariants;
+pub mod ledger;
+pub mod snapshot;

@@ -1,0 +1,196 @@
+//! The end state of a run: every object of the namespace, without what differs from run to run.
+
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+use kube::api::{Api, DynamicObject, ListParams};
+use kube::core::{ApiResource, GroupVersionKind};
+use serde_json::{Value, json};
+
+use crate::scene::Scene;
+
+/// Objects by `kind/name`.
+pub type Snapshot = BTreeMap<String, Value>;
+
+/// What a cluster consists of.
+const KINDS: [(&str, &str, &str); 8] = [
+    ("keyslot.dev", "v1alpha1", "RedisCluster"),
+    ("", "v1", "ConfigMap"),
+    ("", "v1", "Secret"),
+    ("", "v1", "Service"),
+    ("", "v1", "PersistentVolumeClaim"),
+    ("", "v1", "Pod"),
+    ("apps", "v1", "StatefulSet"),
+    ("policy", "v1", "PodDisruptionBudget"),
+];
+
+/// Differs from run to run and tells nothing: identity, time, and what Kubernetes' controllers write.
+const VOLATILE: [&str; 9] = [
+    "creationTimestamp",
+    "deletionTimestamp",
+    "generation",
+    "generateName",
+    "managedFields",
+    "resourceVersion",
+    "selfLink",
+    "uid",
+    "finalizers",
+];
+
+/// Labels and annotations that others write, or that are made from such.
+const VOLATILE_MARKS: [&str; 4] =
+    ["controller-revision-hash", "keyslot.dev/applied", "keyslot.dev/shard", "keyslot.dev/role"];
+
+/// Takes a picture of the namespace.
+pub async fn take(scene: &Scene) -> Result<Snapshot> {
+    let mut snapshot = Snapshot::new();
+    for (group, version, kind) in KINDS {
+        let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind));
+        let api = Api::<DynamicObject>::namespaced_with(scene.client.clone(), &scene.namespace, &resource);
+        for object in api.list(&ListParams::default()).await? {
+            let name = object.metadata.name.clone().unwrap_or_default();
+            if name != "kube-root-ca.crt" {
+                let masked = masked(kind, serde_json::to_value(object)?).to_string();
+                // Every scene has its own.
+                let masked = masked.replace(&scene.namespace, "…").replace(&scene.group, "…");
+                snapshot.insert(format!("{kind}/{name}"), serde_json::from_str(&masked)?);
+            }
+        }
+    }
+    Ok(snapshot)
+}
+
+/// The object without what differs from run to run.
+fn masked(kind: &str, mut object: Value) -> Value {
+    if let Some(metadata) = object["metadata"].as_object_mut() {
+        metadata.retain(|field, _| !VOLATILE.contains(&field.as_str()));
+        for marks in ["labels", "annotations"] {
+            if let Some(marks) = metadata.get_mut(marks).and_then(Value::as_object_mut) {
+                marks.retain(|key, _| {
+                    !VOLATILE_MARKS.contains(&key.as_str()) && !key.contains("kubernetes.io/")
+                });
+            }
+        }
+        for owner in metadata.get_mut("ownerReferences").and_then(Value::as_array_mut).into_iter().flatten() {
+            owner["uid"] = Value::Null;
+        }
+    }
+    match kind {
+        "RedisCluster" => {
+            object["status"] = json!({
+                "conditions": conditions(&object["status"]),
+                "users": object["status"]["users"],
+                "readyNodes": object["status"]["readyNodes"],
+                // Which shard has which number may differ.
+                "slots": object["status"]["shards"].as_array().map(|all| {
+                    let slots = all.iter().filter_map(|shard| shard["slots"].as_str());
+                    slots.collect::<std::collections::BTreeSet<_>>()
+                }),
+            });
+        }
+        "Secret" | "ConfigMap" => {
+            for (key, value) in object["data"].as_object_mut().into_iter().flatten() {
+                let text = value.as_str().unwrap_or_default();
+                *value =
+                    if kind == "Secret" { json!(!text.is_empty()) } else { json!(without_hashes(key, text)) };
+            }
+        }
+        // Of pods and claims counts that they are there, and what they belong to.
+        "Pod" | "PersistentVolumeClaim" => {
+            if let Some(fields) = object.as_object_mut() {
+                fields.remove("spec");
+                fields.remove("status");
+            }
+        }
+        _ => {
+            if let Some(fields) = object.as_object_mut() {
+                fields.remove("status");
+            }
+            for address in ["clusterIP", "clusterIPs"] {
+                if let Some(spec) = object["spec"].as_object_mut() {
+                    spec.remove(address);
+                }
+            }
+        }
+    }
+    object
+}
+
+fn conditions(status: &Value) -> BTreeMap<String, String> {
+    let all = status["conditions"].as_array().into_iter().flatten();
+    let text = |one: &Value, key: &str| one[key].as_str().unwrap_or_default().to_owned();
+    all.map(|one| (text(one, "type"), format!("{} {}", text(one, "status"), text(one, "reason")))).collect()
+}
+
+/// Generated passwords differ, and with them their hashes.
+fn without_hashes(file: &str, text: &str) -> String {
+    if file != "users.acl" {
+        return text.to_owned();
+    }
+    let words = |line: &str| {
+        let words = line.split(' ').map(|word| if word.starts_with('#') { "#…" } else { word });
+        words.collect::<Vec<_>>().join(" ")
+    };
+    text.lines().map(words).collect::<Vec<_>>().join("\n")
+}
+
+/// What one has and the other has not, in a few lines.
+pub fn differences(expected: &Snapshot, found: &Snapshot) -> Vec<String> {
+    let mut lines = Vec::new();
+    for key in expected.keys().filter(|key| !found.contains_key(*key)) {
+        lines.push(format!("{key} is missing"));
+    }
+    for (key, object) in found {
+        match expected.get(key) {
+            None => lines.push(format!("{key} should not be there")),
+            Some(wanted) if wanted != object => compare(key, wanted, object, &mut lines),
+            Some(_) => {}
+        }
+    }
+    lines
+}
+
+fn compare(path: &str, wanted: &Value, found: &Value, lines: &mut Vec<String>) {
+    match (wanted, found) {
+        (Value::Object(wanted), Value::Object(found)) => {
+            let keys: std::collections::BTreeSet<&String> = wanted.keys().chain(found.keys()).collect();
+            for key in keys {
+                let (wanted, found) = (wanted.get(key), found.get(key));
+                let or_nothing = |value: Option<&Value>| value.cloned().unwrap_or_default();
+                compare(&format!("{path}.{key}"), &or_nothing(wanted), &or_nothing(found), lines);
+            }
+        }
+        (wanted, found) if wanted != found => lines.push(format!("{path} is {found}, not {wanted}")),
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_differs_from_run_to_run_is_masked_and_nothing_else() {
+        let secret = |uid: &str, password: &str| {
+            masked(
+                "Secret",
+                json!({ "metadata": { "name": "s", "uid": uid }, "data": { "password": password } }),
+            )
+        };
+        assert_eq!(secret("1", "abcd"), secret("2", "wxyz"));
+        assert_ne!(secret("1", "abcd"), secret("1", ""));
+        let acl = |text: &str| masked("ConfigMap", json!({ "metadata": {}, "data": { "users.acl": text } }));
+        assert_eq!(acl("user a on #12 ~*"), acl("user a on #34 ~*"));
+        assert_ne!(acl("user a on #12 ~*"), acl("user a off #12 ~*"));
+    }
+
+    #[test]
+    fn differences_name_object_and_field() {
+        let one =
+            |value: u32| Snapshot::from([("Service/demo".to_owned(), json!({ "spec": { "port": value } }))]);
+        assert!(differences(&one(1), &one(1)).is_empty());
+        assert_eq!(differences(&one(1), &one(2)), ["Service/demo.spec.port is 2, not 1"]);
+        assert_eq!(differences(&one(1), &Snapshot::new()), ["Service/demo is missing"]);
+        assert_eq!(differences(&Snapshot::new(), &one(1)), ["Service/demo should not be there"]);
+    }
+}

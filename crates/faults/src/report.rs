@@ -1,0 +1,86 @@
+//! What came of the runs: a table, and a line for each failure from which it can be run again.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use anyhow::Result;
+
+use crate::bad_resources::{Mutation, Outcome};
+use crate::faults::{Fault, Plan};
+
+/// Runs and failures by flow and fault.
+#[derive(Default)]
+pub struct Report {
+    runs: BTreeMap<(String, Fault), (usize, usize)>,
+    /// Wrong values by what came of them.
+    bad: BTreeMap<&'static str, usize>,
+    failures: Vec<(String, String)>,
+}
+
+impl Report {
+    /// A run is over.
+    pub fn add(&mut self, plan: &Plan, outcome: Result<()>) {
+        let (runs, passed) = self.runs.entry((plan.flow.clone(), plan.fault)).or_default();
+        *runs += 1;
+        match outcome {
+            Ok(()) => *passed += 1,
+            Err(error) => self.fail(plan.to_string(), &error),
+        }
+    }
+
+    /// A wrong value was tried.
+    pub fn add_bad(&mut self, mutation: &Mutation, outcome: Result<Outcome>) {
+        let kind = match outcome {
+            Ok(Outcome::Refused) => "refused",
+            Ok(Outcome::Same) => "means the same as before",
+            Ok(Outcome::Shown) => "accepted and told",
+            Err(error) => return self.fail(mutation.to_string(), &error),
+        };
+        *self.bad.entry(kind).or_default() += 1;
+    }
+
+    fn fail(&mut self, what: String, error: &anyhow::Error) {
+        println!("FAILED  {what}\n    {error:#}");
+        self.failures.push((what, format!("{error:#}")));
+    }
+
+    /// Takes the runs of another report over.
+    pub fn merge(&mut self, other: Self) {
+        for (key, (runs, passed)) in other.runs {
+            let sum = self.runs.entry(key).or_default();
+            *sum = (sum.0 + runs, sum.1 + passed);
+        }
+        for (kind, count) in other.bad {
+            *self.bad.entry(kind).or_default() += count;
+        }
+        self.failures.extend(other.failures);
+    }
+
+    /// How many runs passed and failed.
+    pub fn totals(&self) -> (usize, usize) {
+        let passed = self.runs.values().map(|(_, passed)| passed).sum::<usize>();
+        (passed + self.bad.values().sum::<usize>(), self.failures.len())
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = Fault::ALL.map(Fault::as_str).join(" | ");
+        writeln!(f, "| Flow | {names} |\n|---{}|", "|---".repeat(Fault::ALL.len()))?;
+        let flows: std::collections::BTreeSet<&String> = self.runs.keys().map(|(flow, _)| flow).collect();
+        for flow in flows {
+            let cell = |fault| match self.runs.get(&(flow.clone(), fault)) {
+                Some((runs, passed)) => format!("{passed}/{runs}"),
+                None => "-".to_owned(),
+            };
+            writeln!(f, "| {flow} | {} |", Fault::ALL.map(cell).join(" | "))?;
+        }
+        for (kind, count) in &self.bad {
+            writeln!(f, "{count} wrong values: {kind}")?;
+        }
+        for (what, why) in &self.failures {
+            writeln!(f, "\nfailed: {what}\n    {why}")?;
+        }
+        Ok(())
+    }
+}

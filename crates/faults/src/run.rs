@@ -1,0 +1,139 @@
+//! One run of a flow with at most one fault, and what must be true after it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use k8s_openapi::api::core::v1::Namespace;
+use kube::api::{Api, DeleteParams};
+use kube::{Client, Config};
+
+use crate::faults::{Faults, Plan, Record};
+use crate::flow::Flow;
+use crate::operator::RunningOperator;
+use crate::oracles::snapshot::{self, Snapshot, differences};
+use crate::oracles::{invariants, ledger};
+use crate::scene::Scene;
+
+/// Without a request for so long, nothing more is coming: the shortest of the operator's delays are a tenth of that.
+const QUIET: Duration = Duration::from_millis(1500);
+/// How long it may take to get quiet.
+const LOUD: usize = 12;
+
+/// What a run without faults ended with.
+#[derive(Clone, Debug)]
+pub struct Reference {
+    /// What was requested.
+    pub record: Record,
+    /// What was there in the end.
+    pub snapshot: Snapshot,
+}
+
+/// A scene in which a flow is run again and again.
+pub struct Stage {
+    flow: Flow,
+    config: Config,
+    scene: Scene,
+}
+
+impl Stage {
+    /// Makes the scene and the flow's start.
+    pub async fn set(flow: Flow, (client, config): (&Client, &Config), names: (&str, &str)) -> Result<Self> {
+        let scene = Scene::create(client, names.0, names.1).await?;
+        let stage = Self { flow, config: config.clone(), scene };
+        if let Some(start) = flow.start {
+            let _operator = stage.operator(&Arc::new(Faults::new(None, 0)));
+            stage.scene.apply(start()).await?;
+            stage.scene.ready().await?;
+            ledger::write(&stage.scene).await?;
+        }
+        Ok(stage)
+    }
+
+    /// Runs the flow without a fault.
+    pub async fn reference(&self, seed: u64) -> Result<Reference> {
+        let faults = Arc::new(Faults::new(None, seed));
+        let snapshot = self.play(&faults).await?;
+        self.rewind().await?;
+        Ok(Reference { record: faults.record(), snapshot })
+    }
+
+    /// Runs it with a fault. `Ok(false)` when the fault never happened, which proves nothing.
+    pub async fn run(&self, plan: &Plan, reference: &Reference) -> Result<bool> {
+        let faults = Arc::new(Faults::new(Some(plan.clone()), plan.seed));
+        let snapshot = self.play(&faults).await?;
+        if !faults.has_fired() {
+            self.rewind().await?;
+            return Ok(false);
+        }
+        judge(&reference.snapshot, &snapshot, &reference.record, &faults.record())?;
+        self.rewind().await.context("on the way back, without faults")?;
+        Ok(true)
+    }
+
+    /// From the start to the end, and until nothing more happens.
+    async fn play(&self, faults: &Arc<Faults>) -> Result<Snapshot> {
+        let operator = self.operator(faults);
+        (self.flow.acts)(&self.scene).await?;
+        if let Some((shards, replicas)) = self.flow.end {
+            invariants::hold(&self.scene, shards, replicas).await?;
+            ledger::is_complete(&self.scene).await.context("the ledger")?;
+            self.scene.all_ready(shards * (1 + replicas)).await?;
+        }
+        quiet(faults).await?;
+        ensure!(operator.is_alive(), "the operator has ended");
+        snapshot::take(&self.scene).await
+    }
+
+    async fn rewind(&self) -> Result<()> {
+        let _operator = self.operator(&Arc::new(Faults::new(None, 0)));
+        (self.flow.back)(&self.scene).await
+    }
+
+    fn operator(&self, faults: &Arc<Faults>) -> RunningOperator {
+        RunningOperator::start(&self.config, &self.scene.namespace, faults)
+    }
+
+    /// Leaves the scene to Kubernetes.
+    pub async fn leave(self) -> Result<()> {
+        let namespaces = Api::<Namespace>::all(self.scene.client.clone());
+        namespaces.delete(&self.scene.namespace, &DeleteParams::default()).await?;
+        Ok(())
+    }
+}
+
+/// Waits until nothing is requested any more.
+async fn quiet(faults: &Faults) -> Result<()> {
+    let mut before = faults.record().requests.len();
+    for _ in 0..LOUD {
+        tokio::time::sleep(QUIET).await;
+        let requests = faults.record().requests;
+        if requests.len() == before {
+            return Ok(());
+        }
+        before = requests.len();
+    }
+    let requests = faults.record().requests;
+    let last: Vec<String> = requests.iter().rev().take(5).map(ToString::to_string).collect();
+    bail!("it does not get quiet; last: {}", last.join(", "))
+}
+
+/// The same end, by the same number of births and deaths, without a forbidden word.
+fn judge(expected: &Snapshot, found: &Snapshot, reference: &Record, record: &Record) -> Result<()> {
+    let differences = differences(expected, found);
+    ensure!(
+        differences.is_empty(),
+        "another end than without the fault:\n    {}",
+        differences.join("\n    ")
+    );
+    ensure!(record.forbidden.is_empty(), "forbidden: {}", record.forbidden.join("; "));
+    for (what, expected, found) in
+        [("made", &reference.created, &record.created), ("deleted", &reference.deleted, &record.deleted)]
+    {
+        for (object, count) in found {
+            let wanted = expected.get(object).copied().unwrap_or(0);
+            ensure!(*count <= wanted, "{object} was {what} {count} times instead of {wanted}");
+        }
+    }
+    Ok(())
+}

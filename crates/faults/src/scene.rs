@@ -1,0 +1,154 @@
+//! Where a flow takes place: a namespace of its own, and what a person does in it.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use k8s_openapi::api::core::v1::{Namespace, Pod, Secret, ServiceAccount};
+use keyslot_api::v1alpha1::{RedisCluster, RedisClusterSpec};
+use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
+use kube::core::NamespaceResourceScope;
+use kube::{Client, ResourceExt};
+use serde_json::{Value, json};
+
+use crate::nodes::Machine;
+
+/// The cluster of every flow.
+pub const NAME: &str = "demo";
+/// Whatever has not happened by then does not happen.
+pub const PATIENCE: Duration = Duration::from_secs(90);
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// A namespace, and machines that are only its own.
+#[derive(Clone)]
+pub struct Scene {
+    /// The administrator.
+    pub client: Client,
+    /// The namespace.
+    pub namespace: String,
+    /// The machines that pods go to.
+    pub group: String,
+}
+
+impl Scene {
+    /// Makes the namespace. Pods go to the machines of `group`.
+    pub async fn create(client: &Client, namespace: &str, group: &str) -> Result<Self> {
+        let object: Namespace = serde_json::from_value(json!({ "metadata": { "name": namespace } }))?;
+        Api::all(client.clone()).create(&PostParams::default(), &object).await?;
+        let scene = Self { client: client.clone(), namespace: namespace.to_owned(), group: group.to_owned() };
+        // Pods made before it are refused.
+        let accounts = scene.api::<ServiceAccount>();
+        until("the namespace has its service account", async || {
+            accounts.get("default").await.context("there is none yet").map(drop)
+        })
+        .await?;
+        Ok(scene)
+    }
+
+    /// Objects of the namespace.
+    pub fn api<K>(&self) -> Api<K>
+    where
+        K: kube::Resource<Scope = NamespaceResourceScope>,
+        K::DynamicType: Default,
+    {
+        Api::namespaced(self.client.clone(), &self.namespace)
+    }
+
+    /// The resource as it is.
+    pub async fn cluster(&self) -> Result<RedisCluster> {
+        Ok(self.api().get(NAME).await?)
+    }
+
+    /// Creates the resource.
+    pub async fn apply(&self, mut spec: RedisClusterSpec) -> Result<()> {
+        spec.node_selector = [(Machine::GROUP.to_owned(), self.group.clone())].into();
+        self.api().create(&PostParams::default(), &RedisCluster::new(NAME, spec)).await?;
+        Ok(())
+    }
+
+    /// Changes the spec, as a person who edits it.
+    pub async fn change(&self, spec: Value) -> Result<()> {
+        let patch = Patch::Merge(json!({ "spec": spec }));
+        self.api::<RedisCluster>().patch(NAME, &PatchParams::default(), &patch).await?;
+        Ok(())
+    }
+
+    /// Deletes the resource, and waits until all of it but volumes is gone.
+    pub async fn delete(&self) -> Result<()> {
+        self.api::<RedisCluster>().delete(NAME, &DeleteParams::default()).await?;
+        until("the cluster is gone", async || {
+            ensure!(self.api::<RedisCluster>().get_opt(NAME).await?.is_none(), "the resource is there");
+            let pods = self.pods().await?.len();
+            ensure!(pods == 0, "{pods} pods are there");
+            let ours = ListParams::default().labels("keyslot.dev/cluster");
+            let secrets = self.api::<Secret>().list_metadata(&ours).await?.items.len();
+            ensure!(secrets == 0, "{secrets} Secrets are there");
+            Ok(())
+        })
+        .await
+    }
+
+    /// Deletes an object by hand.
+    pub async fn delete_object<K>(&self, name: &str) -> Result<()>
+    where
+        K: kube::Resource<DynamicType = (), Scope = NamespaceResourceScope>
+            + Clone
+            + std::fmt::Debug
+            + serde::de::DeserializeOwned,
+    {
+        self.api::<K>().delete(name, &DeleteParams::default()).await?;
+        Ok(())
+    }
+
+    /// The pods of the cluster, by name.
+    pub async fn pods(&self) -> Result<Vec<Pod>> {
+        let ours = ListParams::default().labels("keyslot.dev/cluster");
+        let mut pods = self.api::<Pod>().list(&ours).await?.items;
+        pods.sort_by_key(ResourceExt::name_any);
+        Ok(pods)
+    }
+
+    /// Waits until the resource as it is now is Ready.
+    pub async fn ready(&self) -> Result<()> {
+        self.says("Ready", "True", None).await
+    }
+
+    /// Waits until the probes of all pods say yes: those of replicas come some seconds after their links.
+    pub async fn all_ready(&self, pods: usize) -> Result<()> {
+        until("all pods are ready", async || {
+            let ready = self.cluster().await?.status.and_then(|status| status.ready_nodes);
+            ensure!(ready == Some(format!("{pods}/{pods}")), "{ready:?} are");
+            Ok(())
+        })
+        .await
+    }
+
+    /// Waits until a condition of the present generation has this status, and this reason if one is given.
+    pub async fn says(&self, kind: &str, status: &str, reason: Option<&str>) -> Result<()> {
+        until(&format!("{kind} is {status} {}", reason.unwrap_or_default()), async || {
+            let cluster = self.cluster().await?;
+            let conditions = cluster.status.iter().flat_map(|status| &status.conditions);
+            let found = conditions.clone().find(|one| one.type_ == kind).context("no such condition yet")?;
+            let is_of_now = found.observed_generation == cluster.metadata.generation;
+            let has_reason = reason.is_none_or(|reason| found.reason == reason);
+            if is_of_now && found.status == status && has_reason {
+                return Ok(());
+            }
+            bail!("{kind} is {} {}: {}", found.status, found.reason, found.message)
+        })
+        .await
+    }
+}
+
+/// Asks again and again until it is so; the last answer is part of the error.
+pub async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Result<T>) -> Result<T> {
+    let start = Instant::now();
+    loop {
+        match look().await {
+            Ok(found) => return Ok(found),
+            Err(missing) if start.elapsed() > PATIENCE => {
+                bail!("{what}: not within {} s: {missing:#}", PATIENCE.as_secs())
+            }
+            Err(_) => tokio::time::sleep(PAUSE).await,
+        }
+    }
+}
