@@ -120,7 +120,7 @@ impl Bench {
     /// Forms a cluster that has every field.
     pub async fn set((client, config): (&Client, &Config), namespace: &str, group: &str) -> Result<Self> {
         let scene = Scene::create(client, namespace, group).await?;
-        let operator = RunningOperator::start(config, namespace, &Arc::new(Faults::new(None, 0)));
+        let operator = RunningOperator::start(config, namespace, &Arc::new(Faults::none(0)));
         scene.apply(every_field()).await?;
         scene.ready().await?;
         ledger::write(&scene).await?;

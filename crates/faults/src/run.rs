@@ -42,7 +42,7 @@ impl Stage {
         let scene = Scene::create(client, names.0, names.1).await?;
         let stage = Self { flow, config: config.clone(), scene };
         if let Some(start) = flow.start {
-            let _operator = stage.operator(&Arc::new(Faults::new(None, 0)));
+            let _operator = stage.operator(&Arc::new(Faults::none(0)));
             stage.scene.apply(start()).await?;
             stage.scene.ready().await?;
             ledger::write(&stage.scene).await?;
@@ -52,7 +52,7 @@ impl Stage {
 
     /// Runs the flow without a fault.
     pub async fn reference(&self, seed: u64) -> Result<Reference> {
-        let faults = Arc::new(Faults::new(None, seed));
+        let faults = Arc::new(Faults::none(seed));
         let snapshot = self.play(&faults).await?;
         self.rewind().await?;
         Ok(Reference { record: faults.record(), snapshot })
@@ -60,7 +60,7 @@ impl Stage {
 
     /// Runs it with a fault. `Ok(false)` when the fault never happened, which proves nothing.
     pub async fn run(&self, plan: &Plan, reference: &Reference) -> Result<bool> {
-        let faults = Arc::new(Faults::new(Some(plan.clone()), plan.seed));
+        let faults = Arc::new(Faults::new(Some(plan.clone()), plan.seed, self.scene.version().await?));
         let snapshot = self.play(&faults).await?;
         if !faults.has_fired() {
             self.rewind().await?;
@@ -86,7 +86,7 @@ impl Stage {
     }
 
     async fn rewind(&self) -> Result<()> {
-        let _operator = self.operator(&Arc::new(Faults::new(None, 0)));
+        let _operator = self.operator(&Arc::new(Faults::none(0)));
         (self.flow.back)(&self.scene).await
     }
 

@@ -53,6 +53,12 @@ impl Scene {
         Api::namespaced(self.client.clone(), &self.namespace)
     }
 
+    /// The present version of everything.
+    pub async fn version(&self) -> Result<String> {
+        let all = self.api::<Secret>().list_metadata(&ListParams::default()).await?;
+        all.metadata.resource_version.context("a list without a version")
+    }
+
     /// The resource as it is.
     pub async fn cluster(&self) -> Result<RedisCluster> {
         Ok(self.api().get(NAME).await?)

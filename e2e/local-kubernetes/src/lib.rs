@@ -1,8 +1,8 @@
 //! Starts a real Kubernetes of three nodes on one Linux machine, without Docker and without a registry:
 //! for end-to-end tests, for development and for the demo. See docs/local-kubernetes.md.
 //!
-//! The map: [`layout`] has every address, port and folder. [`up`] and [`down`] tell the story from begin
-//! to end; [`control_plane`], [`node`], [`network`], [`cgroups`], [`storage`] and [`images`] are its parts.
+//! The map: `layout` has every address, port and folder. `up` and `down` tell the story from begin
+//! to end; `control_plane`, `node`, `network`, `cgroups`, `storage` and `images` are its parts.
 
 mod api;
 mod cache;

@@ -1,22 +1,28 @@
 //! Decides about each request, and writes down all of them.
 
-use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use super::{Fault, Lane, Plan, Point};
 
 /// The longest time by which a seed delays a request, so that the loops interleave in ever new ways.
 const LONGEST_DELAY: Duration = Duration::from_millis(25);
 
+/// How long nothing is seen of a kind.
+const HELD_FOR: Duration = Duration::from_secs(3);
+
 /// The faults of one run: at most one.
 pub struct Faults {
     plan: Option<Plan>,
+    /// Version of everything at the start of the run.
+    start: String,
     crash: Notify,
+    held: watch::Sender<&'static [&'static str]>,
     state: Mutex<State>,
 }
 
@@ -25,6 +31,8 @@ struct State {
     counts: BTreeMap<(Lane, String), usize>,
     record: Record,
     fired: bool,
+    /// Collections whose next list is an old one.
+    stale: BTreeSet<String>,
 }
 
 /// What was requested in a run.
@@ -50,15 +58,22 @@ pub enum Verdict {
 }
 
 impl Faults {
-    /// With this plan, or only writing down.
-    pub fn new(plan: Option<Plan>, seed: u64) -> Self {
+    /// Writes down only.
+    pub fn none(seed: u64) -> Self {
+        Self::new(None, seed, String::new())
+    }
+
+    /// With this plan. `start` is the version of everything at the start of the run.
+    pub fn new(plan: Option<Plan>, seed: u64, start: String) -> Self {
         let state = State {
             random: SmallRng::seed_from_u64(seed),
             counts: BTreeMap::new(),
             record: Record::default(),
             fired: false,
+            stale: BTreeSet::new(),
         };
-        Self { plan, crash: Notify::new(), state: Mutex::new(state) }
+        let held = watch::Sender::new([].as_slice());
+        Self { plan, start, crash: Notify::new(), held, state: Mutex::new(state) }
     }
 
     /// Whether the planned fault has happened.
@@ -98,6 +113,34 @@ impl Faults {
         unreachable!("nothing ends this wait")
     }
 
+    /// From now on nothing is seen of these collections, for a while.
+    pub(super) fn hold(self: &Arc<Self>, collections: &'static [&'static str]) {
+        self.held.send_replace(collections);
+        let faults = Arc::clone(self);
+        tokio::spawn(async move {
+            tokio::time::sleep(HELD_FOR).await;
+            faults.held.send_replace(&[]);
+        });
+    }
+
+    /// Ends when something of this collection may be seen.
+    pub(super) async fn shown(&self, collection: &str) {
+        let mut held = self.held.subscribe();
+        // The sender is ours.
+        let _ = held.wait_for(|held| !held.contains(&collection)).await;
+    }
+
+    /// The lists of the next life begin with how everything was at the start.
+    pub(super) fn make_stale(&self) {
+        let collections = ["redisclusters", "pods", "configmaps", "secrets", "statefulsets", "services"];
+        self.lock().stale = collections.map(str::to_owned).into();
+    }
+
+    /// The version in which this collection is to be shown, once, if it is not the present one.
+    pub(super) fn old_version(&self, collection: &str) -> Option<&str> {
+        (self.lock().stale.remove(collection) && !self.start.is_empty()).then_some(self.start.as_str())
+    }
+
     /// The API server has carried it out.
     pub(super) fn done(&self, class: &str) {
         let mut state = self.lock();
@@ -129,7 +172,7 @@ mod tests {
         let class = "patch statefulsets/demo".to_owned();
         let at = Point { lane: Lane::Topology, class: class.clone(), number: 2 };
         let plan = Plan { flow: "f".to_owned(), at, fault: Fault::Conflict, seed: 1 };
-        let faults = Faults::new(Some(plan), 1);
+        let faults = Faults::new(Some(plan), 1, String::new());
         let is_fault = |lane| matches!(faults.judge(lane, class.clone()), Verdict::Fault(Fault::Conflict));
         assert!(!is_fault(Lane::Topology));
         assert!(!is_fault(Lane::Settings), "the other loop counts for itself");

@@ -5,15 +5,15 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures::FutureExt;
 use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt, stream};
 use http::{Request, Response, StatusCode};
-use http_body_util::{BodyExt, Full};
+use http_body_util::{BodyExt, Full, StreamBody};
 use kube::client::Body;
 use serde_json::json;
 use tower::{BoxError, Layer, Service};
 
-use super::requests::class;
+use super::requests::{Look, at_version, class, look};
 use super::{Fault, Faults, Lane, Verdict};
 
 /// What the API server answers.
@@ -56,7 +56,7 @@ where
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let created = created_name(&request);
         let Some(class) = class(request.method(), request.uri().path(), created.as_deref()) else {
-            return self.inner.call(request).boxed();
+            return self.look(request);
         };
         let faults = Arc::clone(&self.faults);
         let verdict = faults.judge(Lane::current(), class.clone());
@@ -79,20 +79,63 @@ where
     }
 }
 
+impl<S> FaultService<S>
+where
+    S: Service<Request<Body>, Response = Response<Answer>, Error = BoxError> + Send + 'static,
+    S::Future: Send + 'static,
+{
+    /// A request that changes nothing. Lists may be old ones, and what a watch has to tell may be held back.
+    fn look(&mut self, mut request: Request<Body>) -> BoxFuture<'static, Result<Response<Answer>, BoxError>> {
+        let uri = request.uri().clone();
+        match look(request.method(), &uri) {
+            Some(Look::List(collection)) => {
+                let old = self.faults.old_version(collection).and_then(|version| at_version(&uri, version));
+                if let Some(old) = old {
+                    *request.uri_mut() = old;
+                }
+                self.inner.call(request).boxed()
+            }
+            Some(Look::Watch(collection)) => {
+                let (faults, collection) = (Arc::clone(&self.faults), collection.to_owned());
+                let answer = self.inner.call(request);
+                async move { Ok(answer.await?.map(|body| held_back(body, faults, collection))) }.boxed()
+            }
+            None => self.inner.call(request).boxed(),
+        }
+    }
+}
+
+/// The same body, each piece only when it may be seen.
+fn held_back(body: Answer, faults: Arc<Faults>, collection: String) -> Answer {
+    let pieces = stream::unfold((body, faults, collection), async |(mut body, faults, collection)| {
+        let piece = body.frame().await?;
+        faults.shown(&collection).await;
+        Some((piece, (body, faults, collection)))
+    });
+    Box::new(StreamBody::new(pieces.boxed()))
+}
+
 async fn with_fault(
     fault: Fault,
     answer: impl Future<Output = Result<Response<Answer>, BoxError>>,
-    (faults, class): (&Faults, &str),
+    (faults, class): (&Arc<Faults>, &str),
 ) -> Result<Response<Answer>, BoxError> {
     let carried_out = async {
-        if answer.await.is_ok_and(|answer| answer.status().is_success()) {
+        let answer = answer.await;
+        if answer.as_ref().is_ok_and(|answer| answer.status().is_success()) {
             faults.done(class);
         }
+        answer
     };
     match fault {
         Fault::CrashBefore => faults.die().await,
         Fault::CrashAfter => {
-            carried_out.await;
+            let _ = carried_out.await;
+            faults.die().await
+        }
+        Fault::StaleStart => {
+            let _ = carried_out.await;
+            faults.make_stale();
             faults.die().await
         }
         Fault::Conflict => refusal(StatusCode::CONFLICT, "Conflict"),
@@ -104,8 +147,12 @@ async fn with_fault(
             Err("no answer".into())
         }
         Fault::AnswerLost => {
-            carried_out.await;
+            let _ = carried_out.await;
             Err("the connection ended before the answer".into())
+        }
+        Fault::HoldPods | Fault::HoldSets | Fault::HoldFiles | Fault::HoldClusters => {
+            faults.hold(fault.held());
+            carried_out.await
         }
     }
 }

@@ -24,11 +24,21 @@ pub enum Fault {
     Timeout,
     /// It was carried out, and the answer is lost.
     AnswerLost,
+    /// It was carried out, and from then on nothing is seen of pods for a while.
+    HoldPods,
+    /// Nothing is seen of the StatefulSet for a while.
+    HoldSets,
+    /// Nothing is seen of ConfigMaps and Secrets for a while.
+    HoldFiles,
+    /// Nothing is seen of the resource for a while.
+    HoldClusters,
+    /// The operator dies when it was carried out, and the new one is first shown how everything was at the start.
+    StaleStart,
 }
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 12] = [
         Self::CrashBefore,
         Self::CrashAfter,
         Self::Conflict,
@@ -36,6 +46,11 @@ impl Fault {
         Self::TooMany,
         Self::Timeout,
         Self::AnswerLost,
+        Self::HoldPods,
+        Self::HoldSets,
+        Self::HoldFiles,
+        Self::HoldClusters,
+        Self::StaleStart,
     ];
 
     /// Its name.
@@ -48,6 +63,29 @@ impl Fault {
             Self::TooMany => "too-many",
             Self::Timeout => "timeout",
             Self::AnswerLost => "answer-lost",
+            Self::HoldPods => "hold-pods",
+            Self::HoldSets => "hold-sets",
+            Self::HoldFiles => "hold-files",
+            Self::HoldClusters => "hold-clusters",
+            Self::StaleStart => "stale-start",
+        }
+    }
+
+    /// The collections of which nothing is seen for a while.
+    pub const fn held(self) -> &'static [&'static str] {
+        match self {
+            Self::HoldPods => &["pods"],
+            Self::HoldSets => &["statefulsets"],
+            Self::HoldFiles => &["configmaps", "secrets"],
+            Self::HoldClusters => &["redisclusters"],
+            Self::CrashBefore
+            | Self::CrashAfter
+            | Self::Conflict
+            | Self::ServerError
+            | Self::TooMany
+            | Self::Timeout
+            | Self::AnswerLost
+            | Self::StaleStart => &[],
         }
     }
 }

@@ -126,6 +126,17 @@ impl NodeClient for FaultyNodes {
                 let _ = said.await;
                 Err(CommandError::OutcomeUnknown)
             }
+            Verdict::Fault(Fault::StaleStart) => {
+                let _ = said.await;
+                self.faults.make_stale();
+                self.faults.die().await
+            }
+            Verdict::Fault(
+                fault @ (Fault::HoldPods | Fault::HoldSets | Fault::HoldFiles | Fault::HoldClusters),
+            ) => {
+                self.faults.hold(fault.held());
+                said.await
+            }
         }
     }
 
