@@ -10,9 +10,9 @@ use anyhow::{Context, Result, ensure};
 use futures::future::try_join_all;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use keyslot_api::v1alpha1::RedisCluster;
+use kube::Config;
 use kube::api::{Api, DynamicObject, PostParams};
 use kube::core::{ApiResource, GroupVersionKind};
-use kube::{Client, Config};
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
 use rand::seq::SliceRandom;
@@ -118,9 +118,8 @@ pub struct Bench {
 
 impl Bench {
     /// Forms a cluster that has every field.
-    pub async fn set((client, config): (&Client, &Config), namespace: &str, group: &str) -> Result<Self> {
-        let scene = Scene::create(client, namespace, group).await?;
-        let operator = RunningOperator::start(config, namespace, &Arc::new(Faults::none(0)));
+    pub async fn set(scene: Scene, config: &Config) -> Result<Self> {
+        let operator = RunningOperator::start(config, &scene.namespace, &Arc::new(Faults::none(0)));
         scene.apply(every_field()).await?;
         scene.ready().await?;
         ledger::write(&scene).await?;
@@ -228,11 +227,8 @@ pub async fn run(ground: &Ground, seed: u64, until: Option<Instant>) -> Result<R
     let good = serde_json::to_value(every_field())?;
     let queue = Mutex::new(VecDeque::from(mutations(&good, seed)));
     let report = Mutex::new(Report::default());
-    let workers = ground.groups.iter().enumerate().map(async |(number, group)| {
-        let set = async || {
-            let namespace = format!("bad-resources-{number}-{}", ground.next());
-            Bench::set((&ground.client, &ground.config), &namespace, group).await
-        };
+    let workers = ground.groups.iter().map(async |group| {
+        let set = async || Bench::set(ground.scene("bad-resources", group).await?, &ground.config).await;
         let mut bench = set().await?;
         while until.is_none_or(|until| Instant::now() < until) {
             let next = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();

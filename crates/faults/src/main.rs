@@ -1,6 +1,8 @@
 //! Runs flows with faults.
 
+use std::collections::VecDeque;
 use std::process::ExitCode;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -73,7 +75,7 @@ fn main() -> Result<ExitCode> {
     let report = runtime.block_on(async {
         let read = Kubeconfig::read_from(control_plane.kubeconfig())?;
         let config = Config::from_custom_kubeconfig(read, &KubeConfigOptions::default()).await?;
-        let (ground, _kubelets) = ground(&tier, config, arguments.parallel).await?;
+        let ground = ground(&tier, config, arguments.parallel).await?;
         carry_out(&arguments, &ground).await
     })?;
     let (passed, failed) = report.totals();
@@ -92,21 +94,16 @@ fn listen() {
     tracing_subscriber::registry().with(lanes).with(shown).init();
 }
 
-async fn ground(tier: &Tier, config: Config, parallel: usize) -> Result<(Ground, Kubelets)> {
+async fn ground(tier: &Tier, config: Config, parallel: usize) -> Result<Ground> {
     let client = Client::try_from(config.clone())?;
     Api::all(client.clone()).create(&PostParams::default(), &keyslot_api::crd()).await?;
     let kubelets = Kubelets::start(client.clone(), &tier.folder().join("nodes")).await?;
     tier.resolve(&kubelets.hosts())?;
     let groups: Vec<String> = (0..parallel.max(1)).map(|number| format!("group{number}")).collect();
     for group in &groups {
-        let machine = |number| Machine {
-            name: format!("{group}-node{number}"),
-            zone: format!("zone{number}"),
-            group: group.clone(),
-        };
-        kubelets.add(&[1, 2, 3].map(machine)).await?;
+        kubelets.add(&Machine::of_group(group)).await?;
     }
-    Ok((Ground::new(client, config, groups), kubelets))
+    Ok(Ground::new(client, config, groups, kubelets))
 }
 
 async fn carry_out(arguments: &Arguments, ground: &Ground) -> Result<Report> {
@@ -131,6 +128,7 @@ async fn carry_out(arguments: &Arguments, ground: &Ground) -> Result<Report> {
         }
         Command::Requests => {
             for flow in explored(arguments.flow.as_deref(), ground, seed).await? {
+                println!("{}: {:.1} s without a fault", flow.name(), flow.took().as_secs_f64());
                 flow.points().iter().for_each(|point| println!("{} | {point}", flow.name()));
             }
             Ok(Report::default())
@@ -145,10 +143,17 @@ async fn explored(only: Option<&str>, ground: &Ground, seed: u64) -> Result<Vec<
     let names = FLOWS.iter().map(|flow| flow.name).collect::<Vec<_>>().join(", ");
     ensure!(!chosen.is_empty(), "no such flow; there are {names}");
     let begin = Instant::now();
-    let looks = chosen.into_iter().zip(ground.groups.iter().cycle()).map(|(flow, group)| async move {
-        explore(ground, *flow, group, seed).await.with_context(|| format!("{} without a fault", flow.name))
+    let queue = Mutex::new(VecDeque::from(chosen));
+    let explorers = ground.groups.iter().map(async |group| {
+        let mut flows = Vec::new();
+        let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+        while let Some(flow) = next() {
+            let found = explore(ground, *flow, group, seed).await;
+            flows.push(found.with_context(|| format!("{} without a fault", flow.name))?);
+        }
+        anyhow::Ok(flows)
     });
-    let flows = try_join_all(looks).await?;
+    let flows: Vec<Explored> = try_join_all(explorers).await?.into_iter().flatten().collect();
     println!("{} flows explored in {:.0} s", flows.len(), begin.elapsed().as_secs_f64());
     Ok(flows)
 }

@@ -14,16 +14,22 @@ pub struct Report {
     runs: BTreeMap<(String, Fault), (usize, usize)>,
     /// Wrong values by what came of them.
     bad: BTreeMap<&'static str, usize>,
+    /// Plans whose faults did not happen.
+    void: Vec<String>,
     failures: Vec<(String, String)>,
 }
 
 impl Report {
-    /// A run is over.
-    pub fn add(&mut self, plan: &Plan, outcome: Result<()>) {
+    /// A run is over; `false` says that the fault did not happen, which proves nothing.
+    pub fn add(&mut self, plan: &Plan, outcome: Result<bool>) {
+        if matches!(outcome, Ok(false)) {
+            self.void.push(plan.to_string());
+            return;
+        }
         let (runs, passed) = self.runs.entry((plan.flow.clone(), plan.fault)).or_default();
         *runs += 1;
         match outcome {
-            Ok(()) => *passed += 1,
+            Ok(_) => *passed += 1,
             Err(error) => self.fail(plan.to_string(), &error),
         }
     }
@@ -53,6 +59,7 @@ impl Report {
         for (kind, count) in other.bad {
             *self.bad.entry(kind).or_default() += count;
         }
+        self.void.extend(other.void);
         self.failures.extend(other.failures);
     }
 
@@ -74,6 +81,9 @@ impl fmt::Display for Report {
                 None => "-".to_owned(),
             };
             writeln!(f, "| {flow} | {} |", Fault::ALL.map(cell).join(" | "))?;
+        }
+        for plan in &self.void {
+            writeln!(f, "void, the fault did not happen: {plan}")?;
         }
         for (kind, count) in &self.bad {
             writeln!(f, "{count} wrong values: {kind}")?;

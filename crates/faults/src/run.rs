@@ -1,15 +1,16 @@
 //! One run of a flow with at most one fault, and what must be true after it.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use k8s_openapi::api::core::v1::Namespace;
+use kube::Config;
 use kube::api::{Api, DeleteParams};
-use kube::{Client, Config};
 
 use crate::faults::{Faults, Plan, Record};
 use crate::flow::Flow;
+use crate::nodes::Machine;
 use crate::operator::RunningOperator;
 use crate::oracles::snapshot::{self, Snapshot, differences};
 use crate::oracles::{invariants, ledger};
@@ -27,6 +28,8 @@ pub struct Reference {
     pub record: Record,
     /// What was there in the end.
     pub snapshot: Snapshot,
+    /// How long the acts took.
+    pub took: Duration,
 }
 
 /// A scene in which a flow is run again and again.
@@ -37,9 +40,12 @@ pub struct Stage {
 }
 
 impl Stage {
-    /// Makes the scene and the flow's start.
-    pub async fn set(flow: Flow, (client, config): (&Client, &Config), names: (&str, &str)) -> Result<Self> {
-        let scene = Scene::create(client, names.0, names.1).await?;
+    /// Makes the flow's start.
+    pub async fn set(flow: Flow, scene: Scene, config: &Config) -> Result<Self> {
+        // A run that failed in the middle may have left some without power.
+        for machine in Machine::of_group(&scene.group) {
+            scene.kubelets.power_on(&machine).await?;
+        }
         let stage = Self { flow, config: config.clone(), scene };
         if let Some(start) = flow.start {
             let _operator = stage.operator(&Arc::new(Faults::none(0)));
@@ -53,15 +59,15 @@ impl Stage {
     /// Runs the flow without a fault.
     pub async fn reference(&self, seed: u64) -> Result<Reference> {
         let faults = Arc::new(Faults::none(seed));
-        let snapshot = self.play(&faults).await?;
+        let (snapshot, took) = self.play(&faults).await?;
         self.rewind().await?;
-        Ok(Reference { record: faults.record(), snapshot })
+        Ok(Reference { record: faults.record(), snapshot, took })
     }
 
     /// Runs it with a fault. `Ok(false)` when the fault never happened, which proves nothing.
     pub async fn run(&self, plan: &Plan, reference: &Reference) -> Result<bool> {
         let faults = Arc::new(Faults::new(Some(plan.clone()), plan.seed, self.scene.version().await?));
-        let snapshot = self.play(&faults).await?;
+        let (snapshot, _) = self.play(&faults).await?;
         if !faults.has_fired() {
             self.rewind().await?;
             return Ok(false);
@@ -72,17 +78,23 @@ impl Stage {
     }
 
     /// From the start to the end, and until nothing more happens.
-    async fn play(&self, faults: &Arc<Faults>) -> Result<Snapshot> {
-        let operator = self.operator(faults);
+    async fn play(&self, faults: &Arc<Faults>) -> Result<(Snapshot, Duration)> {
+        let (operator, begin) = (self.operator(faults), Instant::now());
         (self.flow.acts)(&self.scene).await?;
-        if let Some((shards, replicas)) = self.flow.end {
-            invariants::hold(&self.scene, shards, replicas).await?;
+        let took = begin.elapsed();
+        if let Some(end) = self.flow.end {
+            invariants::hold(&self.scene, end).await?;
             ledger::is_complete(&self.scene).await.context("the ledger")?;
-            self.scene.all_ready(shards * (1 + replicas)).await?;
+            self.scene.all_ready(end.shards * (1 + end.replicas)).await?;
         }
         quiet(faults).await?;
+        if self.flow.end.is_some() {
+            // What the nodes have known for a moment, the operator may see only with its next look.
+            self.scene.ready().await?;
+            quiet(faults).await?;
+        }
         ensure!(operator.is_alive(), "the operator has ended");
-        snapshot::take(&self.scene).await
+        Ok((snapshot::take(&self.scene).await?, took))
     }
 
     async fn rewind(&self) -> Result<()> {

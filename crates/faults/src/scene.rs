@@ -1,5 +1,7 @@
 //! Where a flow takes place: a namespace of its own, and what a person does in it.
 
+use std::net::Ipv4Addr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -10,7 +12,7 @@ use kube::core::NamespaceResourceScope;
 use kube::{Client, ResourceExt};
 use serde_json::{Value, json};
 
-use crate::nodes::Machine;
+use crate::nodes::{Kubelets, Machine, Order};
 
 /// The cluster of every flow.
 pub const NAME: &str = "demo";
@@ -27,14 +29,22 @@ pub struct Scene {
     pub namespace: String,
     /// The machines that pods go to.
     pub group: String,
+    /// Who plays them.
+    pub kubelets: Arc<Kubelets>,
 }
 
 impl Scene {
     /// Makes the namespace. Pods go to the machines of `group`.
-    pub async fn create(client: &Client, namespace: &str, group: &str) -> Result<Self> {
+    pub async fn create(
+        client: &Client,
+        namespace: &str,
+        group: &str,
+        kubelets: Arc<Kubelets>,
+    ) -> Result<Self> {
         let object: Namespace = serde_json::from_value(json!({ "metadata": { "name": namespace } }))?;
         Api::all(client.clone()).create(&PostParams::default(), &object).await?;
-        let scene = Self { client: client.clone(), namespace: namespace.to_owned(), group: group.to_owned() };
+        let (client, namespace, group) = (client.clone(), namespace.to_owned(), group.to_owned());
+        let scene = Self { client, namespace, group, kubelets };
         // Pods made before it are refused.
         let accounts = scene.api::<ServiceAccount>();
         until("the namespace has its service account", async || {
@@ -113,6 +123,30 @@ impl Scene {
         Ok(pods)
     }
 
+    /// The address of a pod.
+    pub async fn address(&self, pod: &str) -> Result<Ipv4Addr> {
+        let found = self.api::<Pod>().get(pod).await?;
+        let address = found.status.and_then(|status| status.pod_ip).context("no address")?;
+        Ok(address.parse()?)
+    }
+
+    /// The machine of a pod.
+    pub async fn host(&self, pod: &str) -> Result<String> {
+        let found = self.api::<Pod>().get(pod).await?;
+        found.spec.and_then(|spec| spec.node_name).context("no machine")
+    }
+
+    /// Starts a pod's container again at another address, and waits until it has it.
+    pub async fn move_pod(&self, pod: &str) -> Result<()> {
+        let before = self.address(pod).await?;
+        self.kubelets.order(&self.namespace, pod, Order::Move)?;
+        until(&format!("{pod} has another address"), async || {
+            ensure!(self.address(pod).await? != before, "it is where it was");
+            Ok(())
+        })
+        .await
+    }
+
     /// Waits until the resource as it is now is Ready.
     pub async fn ready(&self) -> Result<()> {
         self.says("Ready", "True", None).await
@@ -122,8 +156,10 @@ impl Scene {
     pub async fn all_ready(&self, pods: usize) -> Result<()> {
         until("all pods are ready", async || {
             let ready = self.cluster().await?.status.and_then(|status| status.ready_nodes);
-            ensure!(ready == Some(format!("{pods}/{pods}")), "{ready:?} are");
-            Ok(())
+            if ready == Some(format!("{pods}/{pods}")) {
+                return Ok(());
+            }
+            bail!("{ready:?} are; {}", self.pods().await?.iter().map(told).collect::<Vec<_>>().join("; "))
         })
         .await
     }
@@ -143,6 +179,14 @@ impl Scene {
         })
         .await
     }
+}
+
+/// A pod in a line.
+fn told(pod: &Pod) -> String {
+    let status = pod.status.as_ref();
+    let container = status.and_then(|status| status.container_statuses.as_deref()?.first());
+    let state = container.map(|one| (one.ready, one.started, one.restart_count, &one.state));
+    format!("{} {:?} {state:?}", pod.name_any(), status.and_then(|status| status.phase.as_deref()))
 }
 
 /// Asks again and again until it is so; the last answer is part of the error.

@@ -145,8 +145,10 @@ impl Kubelets {
 
     /// Starts a machine again; its pods come back with new containers and addresses.
     pub async fn power_on(&self, machine: &Machine) -> Result<()> {
-        machine.live(&self.shared.objects.client).await?;
-        lock(&self.shared.powered).insert(machine.clone());
+        if !lock(&self.shared.powered).insert(machine.clone()) {
+            return Ok(());
+        }
+        machine.wake(&self.shared.objects.client).await?;
         let pods = Api::<Pod>::all(self.shared.objects.client.clone()).list(&ListParams::default()).await?;
         pods.items.into_iter().for_each(|pod| seen(&self.shared, pod));
         Ok(())

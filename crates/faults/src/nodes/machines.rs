@@ -30,6 +30,15 @@ impl Machine {
     /// Label of nodes: who uses them.
     pub const GROUP: &str = "keyslot.dev/group";
 
+    /// The machines of a group, in zones of their own.
+    pub fn of_group(group: &str) -> [Self; 3] {
+        [1, 2, 3].map(|number| Self {
+            name: format!("{group}-node{number}"),
+            zone: format!("zone{number}"),
+            group: group.to_owned(),
+        })
+    }
+
     /// Makes its Node, ready.
     pub async fn register(&self, client: &Client) -> Result<()> {
         let nodes = Api::<Node>::all(client.clone());
@@ -42,6 +51,11 @@ impl Machine {
             }},
         }))?;
         nodes.create(&PostParams::default(), &node).await?;
+        self.wake(client).await
+    }
+
+    /// Says that it is ready, as a kubelet does when it starts: after a power cut the controllers have said otherwise.
+    pub async fn wake(&self, client: &Client) -> Result<()> {
         let room = json!({ "cpu": "64", "memory": "256Gi", "pods": "1000", "ephemeral-storage": "1000Gi" });
         let conditions = [
             ("Ready", "True"),
@@ -58,6 +72,7 @@ impl Machine {
             "conditions": conditions,
             "addresses": [{ "type": "Hostname", "address": self.name }],
         }});
+        let nodes = Api::<Node>::all(client.clone());
         nodes.patch_status(&self.name, &PatchParams::default(), &Patch::Merge(status)).await?;
         self.live(client).await
     }

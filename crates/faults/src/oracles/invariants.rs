@@ -7,10 +7,11 @@ use keyslot_e2e::nodes::{Known, Node};
 use keyslot_testkit::redis_server::RawConnection;
 use kube::ResourceExt;
 
+use crate::flow::End;
 use crate::scene::{NAME, PATIENCE, Scene, until};
 
 /// Waits until all invariants hold.
-pub async fn hold(scene: &Scene, shards: usize, replicas: usize) -> Result<()> {
+pub async fn hold(scene: &Scene, end: End) -> Result<()> {
     until("the invariants hold", async || {
         let secret = scene.api::<Secret>().get(&format!("{NAME}-system")).await?;
         let password = secret.data.and_then(|mut data| data.remove("operator-password"));
@@ -18,7 +19,8 @@ pub async fn hold(scene: &Scene, shards: usize, replicas: usize) -> Result<()> {
         let pods = scene.pods().await?;
         let look = move || pods.iter().map(|pod| read(pod, &password)).collect::<Result<Vec<Node>>>();
         let nodes = tokio::task::spawn_blocking(look).await??;
-        invariants::check(&nodes, shards, replicas)
+        let check = if end.spread { invariants::check } else { invariants::check_all_but_places };
+        check(&nodes, end.shards, end.replicas)
     })
     .await
 }

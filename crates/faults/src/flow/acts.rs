@@ -1,0 +1,124 @@
+//! What a person does in flows, each to an end that a person would wait for.
+
+use anyhow::{Context, Result, ensure};
+use k8s_openapi::api::apps::v1::StatefulSet;
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use keyslot_api::v1alpha1::RedisClusterSpec;
+use kube::api::PostParams;
+use serde_json::{Value, json};
+
+use super::clusters::{on_volumes, other_users};
+use crate::nodes::{Machine, Order};
+use crate::oracles::ledger;
+use crate::scene::{NAME, Scene, until};
+
+pub(super) async fn create(scene: &Scene, spec: RedisClusterSpec) -> Result<()> {
+    scene.apply(spec).await?;
+    scene.ready().await?;
+    ledger::write(scene).await
+}
+
+pub(super) async fn change_and_wait(scene: &Scene, spec: Value) -> Result<()> {
+    scene.change(spec).await?;
+    scene.ready().await?;
+    scene.says("UpdatePending", "False", None).await
+}
+
+pub(super) async fn edit_while_paused(scene: &Scene) -> Result<()> {
+    scene.change(json!({ "paused": true })).await?;
+    scene.says("Paused", "True", None).await?;
+    scene.change(json!({ "users": other_users() })).await?;
+    scene.says("Paused", "True", None).await?;
+    change_and_wait(scene, json!({ "paused": false })).await
+}
+
+pub(super) async fn change_that_waits(scene: &Scene) -> Result<()> {
+    let workload = async || {
+        let set = scene.api::<StatefulSet>().get(NAME).await?;
+        let files = scene.api::<ConfigMap>().get(&format!("{NAME}-config")).await?;
+        Ok::<_, anyhow::Error>((set.metadata.uid, set.spec, files.data))
+    };
+    let before = workload().await?;
+    let change = json!({
+        "config": { "maxmemory-policy": "allkeys-lru" },
+        "resources": { "limits": { "memory": "512Mi" } },
+        "shards": 5,
+    });
+    scene.change(change).await?;
+    scene.says("UpdatePending", "True", Some("WaitingForRoll")).await?;
+    scene.ready().await?;
+    ensure!(workload().await? == before, "the change has reached the StatefulSet or the files");
+    Ok(())
+}
+
+pub(super) async fn delete_files(scene: &Scene) -> Result<()> {
+    let names = ["config", "acl", "connection"].map(|part| format!("{NAME}-{part}"));
+    for name in &names {
+        scene.delete_object::<ConfigMap>(name).await?;
+    }
+    for name in &names {
+        until(&format!("{name} is back"), async || {
+            let map = scene.api::<ConfigMap>().get(name).await?;
+            let lines = map.data.iter().flatten().find(|(file, _)| *file == "users.acl");
+            let has_users = lines.is_none_or(|(_, text)| text.contains(ledger::USER));
+            ensure!(map.metadata.deletion_timestamp.is_none() && has_users, "it is not whole");
+            Ok(())
+        })
+        .await?;
+    }
+    scene.ready().await
+}
+
+pub(super) async fn lose_system_secret(scene: &Scene) -> Result<()> {
+    let (secrets, name) = (scene.api::<Secret>(), format!("{NAME}-system"));
+    let mut backup = secrets.get(&name).await?;
+    scene.delete_object::<Secret>(&name).await?;
+    scene.says("Degraded", "True", Some("SystemSecretLost")).await?;
+    backup.metadata.resource_version = None;
+    backup.metadata.uid = None;
+    secrets.create(&PostParams::default(), &backup).await?;
+    scene.says("Degraded", "False", None).await?;
+    scene.ready().await
+}
+
+pub(super) async fn re_create(scene: &Scene, spec: RedisClusterSpec) -> Result<()> {
+    scene.delete().await?;
+    scene.apply(spec).await?;
+    scene.ready().await
+}
+
+pub(super) async fn re_create_with_fewer_shards(scene: &Scene) -> Result<()> {
+    re_create(scene, RedisClusterSpec { shards: 2, ..on_volumes() }).await?;
+    scene.says("UpdatePending", "True", Some("WaitingForRoll")).await
+}
+
+/// One pod to a new address, and another one to the address that it had.
+pub(super) async fn move_pods(scene: &Scene) -> Result<()> {
+    let before = scene.address("demo-0").await?;
+    scene.move_pod("demo-0").await?;
+    scene.kubelets.next_address(&scene.namespace, "demo-1", before);
+    scene.move_pod("demo-1").await?;
+    scene.ready().await
+}
+
+/// A third of the pods, for longer than it takes to elect.
+pub(super) async fn cut_power(scene: &Scene) -> Result<()> {
+    let host = scene.host("demo-0").await?;
+    let machines = Machine::of_group(&scene.group);
+    let machine =
+        machines.iter().find(|machine| machine.name == host).context("a pod of nobody's machine")?;
+    scene.kubelets.power_off(&machine.name);
+    scene.says("Degraded", "True", Some("NodeUnreachable")).await?;
+    scene.says("SlotsCovered", "True", None).await?;
+    scene.kubelets.power_on(machine).await?;
+    scene.says("Degraded", "False", None).await?;
+    scene.ready().await
+}
+
+pub(super) async fn let_hang(scene: &Scene) -> Result<()> {
+    scene.kubelets.order(&scene.namespace, "demo-0", Order::Hang)?;
+    scene.says("Degraded", "True", Some("NodeUnreachable")).await?;
+    scene.kubelets.order(&scene.namespace, "demo-0", Order::GoOn)?;
+    scene.says("Degraded", "False", None).await?;
+    scene.ready().await
+}

@@ -1,0 +1,75 @@
+//! The clusters of flows.
+
+use keyslot_api::v1alpha1::{RedisClusterSpec, User};
+use keyslot_testkit::builders::a_cluster;
+use serde_json::json;
+
+use crate::oracles::ledger;
+
+/// 3 shards with 1 replica each, in memory, with the user of the ledger.
+pub(super) fn plain() -> RedisClusterSpec {
+    let mut spec = a_cluster().resource().spec;
+    "localhost/redis:7.0".clone_into(&mut spec.image);
+    spec.users = vec![ledger::user()];
+    spec
+}
+
+pub(super) fn on_volumes() -> RedisClusterSpec {
+    let storage = a_cluster().persistent().resource().spec.storage;
+    RedisClusterSpec { storage, ..plain() }
+}
+
+/// One shard with one replica, and every field that can be set on machines like ours.
+pub fn every_field() -> RedisClusterSpec {
+    let settings = json!({
+        "image": "localhost/redis:7.0",
+        "shards": 1,
+        "replicasPerShard": 1,
+        "resources": { "requests": { "cpu": "10m", "memory": "64Mi" }, "limits": { "memory": "256Mi" } },
+        "maxMemoryPercent": 60,
+        "config": { "maxmemory-policy": "allkeys-lru", "tcp-keepalive": "60" },
+        "storage": { "size": "1Gi", "persistence": "AOF", "retentionPolicy": { "onDelete": "Delete" } },
+        "aclStorage": "Secret",
+        "clientEndpoint": "Hostname",
+        "clusterNodeTimeout": "5s",
+        "podLabels": { "team": "shop" },
+        "podAnnotations": { "example.com/note": "a note" },
+        "tolerations": [{ "key": "dedicated", "operator": "Equal", "value": "redis", "effect": "NoSchedule" }],
+        "topologySpreadConstraints": [{
+            "maxSkew": 1, "topologyKey": "kubernetes.io/hostname", "whenUnsatisfiable": "ScheduleAnyway",
+        }],
+        "imagePullSecrets": [{ "name": "registry" }],
+    });
+    let mut spec: RedisClusterSpec = serde_json::from_value(settings).unwrap_or_else(|_| plain());
+    let selectors = serde_json::from_value(json!([{ "rules": ["~other:*", "+get"] }])).unwrap_or_default();
+    spec.users = vec![ledger::user(), User { selectors, ..user("app", &["~app:*", "+@read"]) }];
+    spec
+}
+
+pub(super) fn with_users() -> RedisClusterSpec {
+    let mut spec = plain();
+    spec.users
+        .extend([user("app", &["~app:*", "+@read", "+@write"]), user("reports", &["%R~app:*", "+@read"])]);
+    spec
+}
+
+/// One user with other rules, one gone, one new, one switched off.
+pub(super) fn other_users() -> Vec<User> {
+    let off = User { enabled: false, ..user("off", &["~*", "+ping"]) };
+    vec![
+        ledger::user(),
+        user("app", &["~app:*", "~more:*", "+@read", "+@write"]),
+        user("fresh", &["+ping"]),
+        off,
+    ]
+}
+
+/// With a generated password.
+fn user(name: &str, rules: &[&str]) -> User {
+    User {
+        name: name.to_owned(),
+        rules: rules.iter().map(|rule| (*rule).to_owned()).collect(),
+        passwords: Vec::new(),
+        ..ledger::user()
+    }
+}
