@@ -93,8 +93,9 @@ vocabulary! {
         /// (`CLUSTER FAILOVER TAKEOVER`, as a user with the right to it).
         ShardWithoutPrimary,
         /// Slots have no owner any more and no copy of their data was found. Bring the lost volume back.
-        /// If there is none, or the cluster has no storage, the data is lost, and this version can't give the slots out empty: copy what
-        /// you need of the other slots, delete the resource and its volumes, and create it again.
+        /// If there is none, or the cluster has no storage, the data is lost, and this version can't give
+        /// the slots out empty: copy what you need of the other slots, delete the resource and its volumes,
+        /// and create it again.
         SlotsLost,
 
         /// Every shard has its in-sync replicas.
@@ -181,8 +182,8 @@ vocabulary! {
         /// belong here.
         ForeignNode,
         /// An object with a name that this resource needs exists and was made by someone else, and is not
-        /// touched; or it is an earlier one that is still being deleted, perhaps held by a finalizer. Remove or rename it, or choose another name for this resource; if it is the Secret of
-        /// a user, another `spec.users[].secretName`.
+        /// touched; or it is an earlier one that is still being deleted, perhaps held by a finalizer. Remove
+        /// or rename it, or choose another name for this resource; if it is the Secret of a user, another `spec.users[].secretName`.
         ResourceConflict,
         /// Secret `<name>-system`, or a password in it, is gone, and with it the operator's way into the nodes; they go on
         /// serving. Put it back from a backup. If there is none: set `spec.storage.retentionPolicy.onDelete` to Retain,

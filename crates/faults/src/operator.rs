@@ -1,12 +1,11 @@
 //! The operator, in this process, with faults below it: it dies when a fault says so, and starts again.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::Parser;
 use keyslot_operator::cli::Arguments;
-use keyslot_operator::operator::Operator;
+use keyslot_operator::operator::{ANSWER_LIMIT, Operator};
 use kube::Config;
 use kube::client::ClientBuilder;
 use tokio::task::JoinHandle;
@@ -14,9 +13,6 @@ use tokio_util::sync::CancellationToken;
 use tower::timeout::TimeoutLayer;
 
 use crate::faults::{FaultLayer, Faults, FaultyNodes};
-
-/// As long as the real one waits for an answer of the API server.
-const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 
 /// An operator that works in one namespace. It dies with its value.
 pub struct RunningOperator {

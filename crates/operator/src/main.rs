@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use keyslot_operator::cli::Arguments;
-use keyslot_operator::operator::Operator;
+use keyslot_operator::operator::{ANSWER_LIMIT, Operator};
 use keyslot_operator::telemetry;
 use keyslot_redis_admin::NodeConnections;
 use kube::Config;
@@ -16,9 +16,6 @@ use tower::timeout::TimeoutLayer;
 
 /// Longer than a watch lasts by itself: only a connection that swallows packets is silent for so long.
 const SILENCE: Duration = Duration::from_mins(5);
-
-/// An API server that hangs must not hold up what nodes need: a pass has several requests.
-const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 
 fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
@@ -35,7 +32,6 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
     config.connect_timeout = Some(Duration::from_secs(5));
     config.read_timeout = Some(SILENCE);
     config.reset_reader_on_write = true;
-    // Of a watch, only its beginning is an answer.
     let client = ClientBuilder::try_from(config)?.with_layer(&TimeoutLayer::new(ANSWER_LIMIT)).build();
     let stop = CancellationToken::new();
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);

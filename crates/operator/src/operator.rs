@@ -26,6 +26,10 @@ use crate::watches::{Scope, Triggers, zones};
 /// How long the zones of Kubernetes nodes are waited for: without the right to see nodes they never come.
 const ZONES_LIMIT: Duration = Duration::from_secs(5);
 
+/// An API server that hangs must not hold up what nodes need: a pass has several requests. Of a watch, only its
+/// beginning is an answer. Whoever makes the client puts this limit on it.
+pub const ANSWER_LIMIT: Duration = Duration::from_secs(5);
+
 /// What the process is started with. Tests give a client with a layer of faults and pretended nodes.
 pub struct Operator<N> {
     /// The API server.

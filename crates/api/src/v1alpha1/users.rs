@@ -37,8 +37,8 @@ pub struct User {
     #[schemars(length(max = 16))]
     pub selectors: Vec<Selector>,
 
-    /// Valid passwords; all entries are valid at the same time. A removed entry logs nobody in any more; connections that are open stay open.
-    /// Default: one password is generated and kept in the user's Secret. Limits: 8. Change: live.
+    /// Valid passwords; all entries are valid at the same time. A removed entry logs nobody in any
+    /// more; connections that are open stay open. Default: one password is generated and kept in the user's Secret. Limits: 8. Change: live.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8))]
     pub passwords: Vec<Password>,
@@ -46,8 +46,7 @@ pub struct User {
     /// Name of the Secret that Keyslot makes for applications, with the keys of servicebinding.io
     /// (type, provider, username, password, host, port, uri) and nodes. Of several passwords it has
     /// the first that is no hash; there is no Secret when all are hashes. It stays when the user is
-    /// removed. Default: `<cluster>-user-<name>`, with `_` as
-    /// `-`. Limits: a valid object name, different for each user, not ending in -system or -acl.
+    /// removed. Default: `<cluster>-user-<name>`, with `_` as `-`. Limits: a valid object name, different for each user, not ending in -system or -acl.
     /// Change: live.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]

@@ -14,7 +14,7 @@ use crate::cluster::ClusterRef;
 use crate::context::Context;
 use crate::nodes::Nodes;
 use crate::reconcile::dereference::dereference;
-use crate::reconcile::execute::{DELETION, Executed, execute_one};
+use crate::reconcile::execute::{Executed, execute_one};
 use crate::reconcile::observe::{self, members};
 use crate::reconcile::report::report;
 use crate::reconcile::settle_nodes::{Settled, settle_nodes};
@@ -47,11 +47,7 @@ pub async fn reconcile<N: Nodes>(cluster: &RedisCluster, ctx: &Context<N>) -> Re
     ctx.memory.of(cluster.meta()).settings(settings);
     report(cluster, &desired, ctx).await?;
     let executed = settled.executed.worse(filed.unwrap_or(Executed::Done));
-    let again = match executed {
-        Executed::NotYet(wait) => wait,
-        Executed::Held(_) => DELETION,
-        _ => resync(&desired),
-    };
+    let again = executed.wait().unwrap_or_else(|| resync(&desired));
     executed.result()?;
     secrets.map_err(Error::UserSecrets)?;
     Ok(Action::requeue(again))

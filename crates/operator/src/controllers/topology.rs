@@ -18,7 +18,7 @@ use crate::metrics::Loop;
 use crate::nodes::Nodes;
 use crate::reconcile::base_objects::bring_up;
 use crate::reconcile::dereference::dereference;
-use crate::reconcile::execute::{DELETION, Executed, execute, execute_each};
+use crate::reconcile::execute::{Executed, execute, execute_each};
 use crate::reconcile::observe::observe;
 use crate::reconcile::report::report;
 use crate::reconcile::{Error, passwords};
@@ -57,20 +57,17 @@ pub async fn reconcile<N: Nodes>(cluster: &RedisCluster, ctx: &Context<N>) -> Re
 
 /// How long until the next look, if nothing happens before.
 fn wait(plan: &Plan, planned: &Executed, beside: &Executed) -> Duration {
-    let wait = match (planned, beside) {
-        (Executed::NotYet(wait), _) => return *wait,
-        (Executed::Held(_), _) => return DELETION,
+    if let Some(wait) = planned.wait() {
+        return wait;
+    }
+    let wait = match planned {
         // Nothing was done: another look would show the same.
-        (Executed::Paused, _) => RESYNC,
+        Executed::Paused => RESYNC,
         // What was written comes back as an event, at once; until then the watch's copies are old.
-        (Executed::Done, _) if only_kubernetes(plan) && plan.requeue == Requeue::Now => SOON,
+        Executed::Done if only_kubernetes(plan) && plan.requeue == Requeue::Now => SOON,
         _ => duration(plan.requeue),
     };
-    match beside {
-        Executed::NotYet(sooner) => wait.min(*sooner),
-        Executed::Held(_) => wait.min(DELETION),
-        Executed::Done | Executed::Paused | Executed::NotLeader | Executed::Failed { .. } => wait,
-    }
+    beside.wait().map_or(wait, |sooner| wait.min(sooner))
 }
 
 /// A look that shows the same again and again is taken less and less often: a network policy may be in the way of what

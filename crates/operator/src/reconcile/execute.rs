@@ -20,7 +20,7 @@ mod kube_operation;
 const WATCH_LAG: Duration = Duration::from_millis(100);
 /// How soon to look again while an object that is being deleted is in the way. Its end is an event: this is for a missed
 /// one.
-pub const DELETION: Duration = Duration::from_secs(2);
+const DELETION: Duration = Duration::from_secs(2);
 
 /// How the operations went.
 #[derive(Clone, Debug, PartialEq)]
@@ -69,6 +69,15 @@ impl Executed {
             Self::Failed { operation, error, .. } => {
                 Outcome::Failed { operation: operation.clone(), error: error.clone() }
             }
+        }
+    }
+
+    /// How soon to look again, where something is on its way.
+    pub const fn wait(&self) -> Option<Duration> {
+        match self {
+            Self::NotYet(wait) => Some(*wait),
+            Self::Held(_) => Some(DELETION),
+            Self::Done | Self::Paused | Self::NotLeader | Self::Failed { .. } => None,
         }
     }
 

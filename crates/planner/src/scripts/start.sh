@@ -37,8 +37,8 @@ read_myself() {
     done <"$data/nodes.conf"
 }
 
-# The replicas of $me, `id port host ip` a line; without a host name the IP stands for it. An address is `ip:port@bus,hostname,more`, where all from the comma on may
-# be missing, and `:0` is an address that was lost.
+# The replicas of $me, `id port host ip` a line; without a host name the IP stands for it. An address is
+# `ip:port@bus,hostname,more`, where all from the comma on may be missing, and `:0` is an address that was lost.
 replicas() {
     while read -r id address _ primary _; do
         [ "$primary" = "$me" ] || continue

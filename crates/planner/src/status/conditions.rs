@@ -128,13 +128,13 @@ fn ready(
 /// A cluster that serves may have more to tell: who sees only this condition sees the first of it.
 fn what_else(judged: &[(ConditionType, Judgement)]) -> Option<Judgement> {
     let tell = [
-        (ConditionType::ConsentNeeded, "True"),
-        (ConditionType::Degraded, "True"),
-        (ConditionType::Paused, "True"),
-        (ConditionType::UpdatePending, "True"),
+        ConditionType::ConsentNeeded,
+        ConditionType::Degraded,
+        ConditionType::Paused,
+        ConditionType::UpdatePending,
     ];
-    let told = |(kind, status): &(ConditionType, &str)| {
-        judged.iter().find(|(judged, judgement)| judged == kind && judgement.status == *status)
+    let told = |kind: &ConditionType| {
+        judged.iter().find(|(judged, judgement)| judged == kind && judgement.status == "True")
     };
     let (kind, judgement) = tell.iter().find_map(told)?;
     Some(yes(judgement.reason, format!("serves all slots; {kind}: {}", judgement.message)))

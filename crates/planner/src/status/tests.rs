@@ -137,12 +137,20 @@ fn member(i: usize) -> Member {
 
 impl World {
     fn status(&self) -> RedisClusterStatus {
+        self.status_after(Some(&self.report))
+    }
+
+    fn status_before_settings(&self) -> RedisClusterStatus {
+        self.status_after(None)
+    }
+
+    fn status_after(&self, settings: Option<&SettingsReport>) -> RedisClusterStatus {
         let desired = Desired::from_spec(&self.cluster, &self.inputs);
         status(StatusInputs {
             cluster: &self.cluster,
             desired: &desired,
             topology: Some((&self.observed, &self.plan, &self.outcome)),
-            settings: Some(&self.report),
+            settings,
             now: Timestamp::UNIX_EPOCH,
         })
     }
@@ -458,14 +466,7 @@ fn a_change_is_not_ready_before_the_settings_were_looked_at() {
     let mut world = settled();
     world.cluster.status = Some(world.status());
     world.cluster.metadata.generation = Some(4);
-    let desired = Desired::from_spec(&world.cluster, &world.inputs);
-    let told = status(StatusInputs {
-        cluster: &world.cluster,
-        desired: &desired,
-        topology: Some((&world.observed, &world.plan, &world.outcome)),
-        settings: None,
-        now: Timestamp::UNIX_EPOCH,
-    });
+    let told = world.status_before_settings();
     assert!(is(&told, ConditionType::Ready, "False", Reason::AclNotApplied), "{:#?}", told.conditions);
 }
 
@@ -475,14 +476,7 @@ fn a_missing_secret_is_told_while_the_cluster_is_forming() {
     world.observed.formed = false;
     world.cluster.spec.users[0].passwords =
         serde_json::from_value(json!([{"secretKeyRef": {"name": "nowhere", "key": "password"}}])).unwrap();
-    let desired = Desired::from_spec(&world.cluster, &world.inputs);
-    let told = status(StatusInputs {
-        cluster: &world.cluster,
-        desired: &desired,
-        topology: Some((&world.observed, &world.plan, &world.outcome)),
-        settings: None,
-        now: Timestamp::UNIX_EPOCH,
-    });
+    let told = world.status_before_settings();
     assert!(is(&told, ConditionType::AclApplied, "False", Reason::SecretNotFound), "{:#?}", told.conditions);
 }
 
