@@ -1,6 +1,6 @@
 //! Every fault at every request of every flow: which ones there are, and running them beside each other.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -15,12 +15,15 @@ use rand::seq::SliceRandom;
 use crate::faults::{Fault, Plan, Point, Record};
 use crate::flow::Flow;
 use crate::nodes::Kubelets;
+use crate::queue::Queue;
 use crate::report::Report;
 use crate::run::{Reference, Stage};
 use crate::scene::Scene;
 
 /// How often a plan is tried whose fault did not happen: some requests depend on the moment.
 const TRIES: usize = 3;
+/// How many plans of a flow a worker runs before another flow has its turn.
+const TURN: usize = 6;
 
 /// Where flows are run.
 #[derive(Clone)]
@@ -119,61 +122,83 @@ impl Explored {
     pub fn points(&self) -> &[Point] {
         &self.points
     }
+}
 
-    /// Runs plans beside each other until all are run or the time is over.
-    pub async fn run(&self, ground: &Ground, plans: Vec<Plan>, until: Option<Instant>) -> Result<Report> {
-        let (queue, report) = (Mutex::new(VecDeque::from(plans)), Mutex::new(Report::default()));
-        let workers = ground.groups.iter().map(|group| self.work(ground, group, (&queue, &report), until));
-        try_join_all(workers).await?;
-        Ok(report.into_inner().unwrap_or_else(PoisonError::into_inner))
-    }
+/// Runs plans of these flows beside each other until all are run or the time is over.
+pub async fn run_all(
+    ground: &Ground,
+    flows: &[Explored],
+    plans: Vec<Vec<Plan>>,
+    until: Option<Instant>,
+) -> Result<Report> {
+    // With little time every flow gets its turn; without an end a change of flows is only lost time.
+    let turn = if until.is_some() { TURN } else { usize::MAX };
+    let (queue, report) = (Mutex::new(Queue::new(plans, turn)), Mutex::new(Report::default()));
+    let workers = ground.groups.iter().map(|group| Worker { ground, flows, group, stage: None });
+    try_join_all(workers.map(|worker| worker.work(&queue, &report, until))).await?;
+    Ok(report.into_inner().unwrap_or_else(PoisonError::into_inner))
+}
 
+/// Runs one plan after the other on its machines.
+struct Worker<'a> {
+    ground: &'a Ground,
+    flows: &'a [Explored],
+    group: &'a str,
+    /// With the index of its flow.
+    stage: Option<(usize, Stage)>,
+}
+
+impl Worker<'_> {
     async fn work(
-        &self,
-        ground: &Ground,
-        group: &str,
-        (queue, report): (&Mutex<VecDeque<Plan>>, &Mutex<Report>),
+        mut self,
+        queue: &Mutex<Queue>,
+        report: &Mutex<Report>,
         until: Option<Instant>,
     ) -> Result<()> {
-        let mut stage = None;
+        let mut here: Option<(usize, usize)> = None;
         while until.is_none_or(|until| Instant::now() < until) {
-            let next = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
-            let Some(plan) = next else { break };
-            let outcome = self.tried(ground, group, (&mut stage, &plan)).await;
+            let next = queue.lock().unwrap_or_else(PoisonError::into_inner).next(here);
+            let Some((flow, plan)) = next else { break };
+            here = Some((flow, here.filter(|(last, _)| *last == flow).map_or(1, |(_, runs)| runs + 1)));
+            let outcome = self.run(flow, &plan).await;
             report.lock().unwrap_or_else(PoisonError::into_inner).add(&plan, outcome);
         }
-        if let Some(stage) = stage {
-            stage.leave().await?;
-        }
-        Ok(())
+        self.leave().await
     }
 
     /// Runs a plan, on the stage that is there or a new one. After a failure nobody knows how the stage is. `false` when
     /// the fault did not happen.
-    async fn tried(
-        &self,
-        ground: &Ground,
-        group: &str,
-        (stage, plan): (&mut Option<Stage>, &Plan),
-    ) -> Result<bool> {
+    async fn run(&mut self, flow: usize, plan: &Plan) -> Result<bool> {
+        let reference = &self.flows[flow].reference;
         for _ in 0..TRIES {
-            let ready = match stage.take() {
-                Some(ready) => ready,
-                None => ground.stage(self.flow, group).await.context("the start")?,
-            };
-            match ready.run(plan, &self.reference).await {
-                Ok(true) => {
-                    *stage = Some(ready);
-                    return Ok(true);
-                }
-                Ok(false) => *stage = Some(ready),
+            let stage = self.set(flow).await.context("the start")?;
+            match stage.run(plan, reference).await {
+                Ok(false) => {}
+                Ok(true) => return Ok(true),
                 Err(failure) => {
-                    ready.leave().await?;
+                    self.leave().await?;
                     return Err(failure);
                 }
             }
         }
         Ok(false)
+    }
+
+    /// The stage of a flow.
+    async fn set(&mut self, flow: usize) -> Result<&Stage> {
+        if self.stage.as_ref().is_none_or(|(there, _)| *there != flow) {
+            self.leave().await?;
+            let stage = self.ground.stage(self.flows[flow].flow, self.group).await?;
+            self.stage = Some((flow, stage));
+        }
+        self.stage.as_ref().map(|(_, stage)| stage).context("no stage")
+    }
+
+    async fn leave(&mut self) -> Result<()> {
+        match self.stage.take() {
+            Some((_, stage)) => stage.leave().await,
+            None => Ok(()),
+        }
     }
 }
 

@@ -12,8 +12,9 @@ use serde_json::json;
 
 use crate::scene::Scene;
 use acts::{
-    change_and_wait, change_that_waits, create, cut_power, delete_files, edit_while_paused, let_hang,
-    lose_system_secret, move_pods, re_create, re_create_with_fewer_shards,
+    change_and_wait, change_that_waits, create, cut_cable, cut_power, delete_files, edit_while_paused,
+    kill_with_old_files, let_hang, lose_system_secret, lose_volume, move_pods, re_create,
+    re_create_with_fewer_shards, re_create_without_a_pause,
 };
 use clusters::{on_volumes, other_users, plain, with_users};
 
@@ -138,6 +139,29 @@ pub const FLOWS: &[Flow] = &[
         end: AFTER_ELECTIONS,
     },
     Flow {
+        name: "cable-out",
+        start: Some(plain),
+        acts: |scene| async { cut_cable(scene).await }.boxed_local(),
+        back: |_| async { Ok(()) }.boxed_local(),
+        end: AFTER_ELECTIONS,
+    },
+    Flow {
+        name: "volume-lost",
+        start: Some(on_volumes),
+        acts: |scene| async { lose_volume(scene).await }.boxed_local(),
+        back: |_| async { Ok(()) }.boxed_local(),
+        end: AFTER_ELECTIONS,
+    },
+    Flow {
+        name: "killed-with-old-files",
+        start: Some(with_users),
+        acts: |scene| async { kill_with_old_files(scene).await }.boxed_local(),
+        back: |scene| {
+            async { change_and_wait(scene, json!({ "users": with_users().users })).await }.boxed_local()
+        },
+        end: AFTER_ELECTIONS,
+    },
+    Flow {
         name: "delete",
         start: Some(plain),
         acts: |scene| scene.delete().boxed_local(),
@@ -148,6 +172,13 @@ pub const FLOWS: &[Flow] = &[
         name: "re-create-on-kept-volumes",
         start: Some(on_volumes),
         acts: |scene| async { re_create(scene, on_volumes()).await }.boxed_local(),
+        back: |_| async { Ok(()) }.boxed_local(),
+        end: WHOLE,
+    },
+    Flow {
+        name: "re-create-without-a-pause",
+        start: Some(on_volumes),
+        acts: |scene| async { re_create_without_a_pause(scene).await }.boxed_local(),
         back: |_| async { Ok(()) }.boxed_local(),
         end: WHOLE,
     },

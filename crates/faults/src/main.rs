@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 use clap::{Parser, Subcommand};
 use futures::future::try_join_all;
 use keyslot_faults::bad_resources;
-use keyslot_faults::enumerator::{Explored, Ground, by_flow, explore};
+use keyslot_faults::enumerator::{Explored, Ground, by_flow, explore, run_all};
 use keyslot_faults::faults::{LaneLayer, Plan};
 use keyslot_faults::flow::{FLOWS, Flow};
 use keyslot_faults::nodes::{Kubelets, Machine};
@@ -114,17 +114,16 @@ async fn carry_out(arguments: &Arguments, ground: &Ground) -> Result<Report> {
     match &arguments.command {
         Command::Sample { minutes } => {
             let flows = explored(arguments.flow.as_deref(), ground, seed).await?;
-            run_all(&flows, ground, seed, Some(in_minutes(*minutes))).await
+            run_everything(ground, &flows, seed, Some(in_minutes(*minutes))).await
         }
         Command::All => {
             let flows = explored(arguments.flow.as_deref(), ground, seed).await?;
-            run_all(&flows, ground, seed, None).await
+            run_everything(ground, &flows, seed, None).await
         }
         Command::Replay { plan } => {
             let plan: Plan = plan.parse()?;
             let flows = explored(Some(&plan.flow), ground, plan.seed).await?;
-            let flow = flows.first().context("no flow")?;
-            flow.run(ground, vec![plan], None).await
+            run_all(ground, &flows, vec![vec![plan]], None).await
         }
         Command::Requests => {
             for flow in explored(arguments.flow.as_deref(), ground, seed).await? {
@@ -158,23 +157,20 @@ async fn explored(only: Option<&str>, ground: &Ground, seed: u64) -> Result<Vec<
     Ok(flows)
 }
 
-/// Earlier failures first, then every plan; until a time, all flows get an equal share of what is left.
-async fn run_all(flows: &[Explored], ground: &Ground, seed: u64, until: Option<Instant>) -> Result<Report> {
+/// Earlier failures first, then every plan until a time.
+async fn run_everything(
+    ground: &Ground,
+    flows: &[Explored],
+    seed: u64,
+    until: Option<Instant>,
+) -> Result<Report> {
     let regressions = by_flow(REGRESSIONS)?;
-    let mut report = Report::default();
-    for (number, flow) in flows.iter().enumerate() {
-        let earlier = regressions.get(flow.name()).cloned().unwrap_or_default();
-        report.merge(flow.run(ground, earlier, None).await?);
-        let rest = u32::try_from(flows.len() - number)?;
-        let share =
-            until.map(|until| Instant::now() + until.saturating_duration_since(Instant::now()) / rest);
-        report.merge(flow.run(ground, flow.plans(seed), share).await?);
-        let (passed, failed) = report.totals();
-        println!(
-            "{}: {} requests; so far {passed} runs passed, {failed} failed",
-            flow.name(),
-            flow.points().len()
-        );
+    let earlier = flows.iter().map(|flow| regressions.get(flow.name()).cloned().unwrap_or_default());
+    let mut report = run_all(ground, flows, earlier.collect(), None).await?;
+    let plans = flows.iter().map(|flow| flow.plans(seed)).collect();
+    report.merge(run_all(ground, flows, plans, until).await?);
+    for flow in flows {
+        report.explored(flow.name(), flow.points().len());
     }
     Ok(report)
 }

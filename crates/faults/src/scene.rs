@@ -136,6 +136,13 @@ impl Scene {
         found.spec.and_then(|spec| spec.node_name).context("no machine")
     }
 
+    /// How often the container of a pod was started again.
+    pub async fn restarts(&self, pod: &str) -> Result<i32> {
+        let found = self.api::<Pod>().get(pod).await?;
+        let status = found.status.and_then(|status| status.container_statuses?.into_iter().next());
+        Ok(status.context("it has not started yet")?.restart_count)
+    }
+
     /// Starts a pod's container again at another address, and waits until it has it.
     pub async fn move_pod(&self, pod: &str) -> Result<()> {
         let before = self.address(pod).await?;

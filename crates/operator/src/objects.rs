@@ -9,6 +9,7 @@ use k8s_openapi::api::core::v1::{ConfigMap, Secret, Service};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 use keyslot_api::labels::{CLUSTER, FIELD_MANAGER};
+use keyslot_api::v1alpha1::RedisCluster;
 use keyslot_planner::ids::Uid;
 use keyslot_planner::{Desired, Manifest};
 use kube::api::{Api, ObjectMeta, Patch, PatchParams, PostParams};
@@ -122,6 +123,10 @@ where
         + DeserializeOwned,
 {
     let api = Api::<K>::namespaced(client.clone(), owner.namespace);
+    let lives = lives(client, owner).await;
+    if !lives.map_err(|source| Error::Api { object: key.clone(), source })? {
+        return Err(Error::Ownerless { object: key });
+    }
     match api.create(&post(), object).await {
         Ok(_) => return Ok(Created::New),
         Err(kube::Error::Api(status)) if status.is_already_exists() => {}
@@ -146,6 +151,14 @@ where
         api.patch_metadata(name, &merge(), &Patch::Merge(&patch)).await.map_err(failed)?;
     }
     Ok(Created::There(uid))
+}
+
+/// Whether the resource is still there, asked of the API server itself: after a start the watch may show one that was
+/// deleted long ago, and what would be made for it now could be pods.
+async fn lives(client: &Client, owner: Owner<'_>) -> Result<bool, kube::Error> {
+    let api = Api::<RedisCluster>::namespaced(client.clone(), owner.namespace);
+    let there = api.get_metadata_opt(owner.name).await?.map(|there| there.metadata);
+    Ok(there.is_some_and(|there| uid_of(&there) == *owner.uid && there.deletion_timestamp.is_none()))
 }
 
 async fn apply_one<K>(client: &Client, namespace: &str, object: &K, seen: (String, &Uid)) -> Result<(), Error>

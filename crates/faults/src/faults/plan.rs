@@ -123,6 +123,13 @@ pub struct Plan {
     pub seed: u64,
 }
 
+impl Point {
+    /// Whether a run may be without it: how often the status is written depends on when nodes answer.
+    pub fn depends_on_the_moment(&self) -> bool {
+        self.class.ends_with("/status")
+    }
+}
+
 impl fmt::Display for Point {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {} #{}", self.lane, self.class, self.number)

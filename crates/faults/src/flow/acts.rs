@@ -1,9 +1,12 @@
 //! What a person does in flows, each to an end that a person would wait for.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::apps::v1::StatefulSet;
-use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Secret};
 use keyslot_api::v1alpha1::RedisClusterSpec;
+use kube::ResourceExt;
 use kube::api::PostParams;
 use serde_json::{Value, json};
 
@@ -87,6 +90,14 @@ pub(super) async fn re_create(scene: &Scene, spec: RedisClusterSpec) -> Result<(
     scene.ready().await
 }
 
+/// The old one is gone and the new one is there before anybody may have looked: what is held back since the change of the
+/// users tells of neither.
+pub(super) async fn re_create_without_a_pause(scene: &Scene) -> Result<()> {
+    scene.change(json!({ "users": other_users() })).await?;
+    scene.says("AclApplied", "True", None).await?;
+    re_create(scene, on_volumes()).await
+}
+
 pub(super) async fn re_create_with_fewer_shards(scene: &Scene) -> Result<()> {
     re_create(scene, RedisClusterSpec { shards: 2, ..on_volumes() }).await?;
     scene.says("UpdatePending", "True", Some("WaitingForRoll")).await
@@ -121,4 +132,47 @@ pub(super) async fn let_hang(scene: &Scene) -> Result<()> {
     scene.kubelets.order(&scene.namespace, "demo-0", Order::GoOn)?;
     scene.says("Degraded", "False", None).await?;
     scene.ready().await
+}
+
+/// For longer than it takes to elect.
+pub(super) async fn cut_cable(scene: &Scene) -> Result<()> {
+    scene.kubelets.order(&scene.namespace, "demo-0", Order::Cut)?;
+    scene.says("Degraded", "True", Some("NodeUnreachable")).await?;
+    scene.says("SlotsCovered", "True", None).await?;
+    scene.kubelets.order(&scene.namespace, "demo-0", Order::Join)?;
+    scene.says("Degraded", "False", None).await?;
+    scene.ready().await
+}
+
+/// With its pod, as by a person who replaces a broken disk.
+pub(super) async fn lose_volume(scene: &Scene) -> Result<()> {
+    let (claim, pod) = ("data-demo-0", "demo-0");
+    let uid = scene.api::<PersistentVolumeClaim>().get(claim).await?.uid();
+    scene.delete_object::<PersistentVolumeClaim>(claim).await?;
+    scene.delete_object::<Pod>(pod).await?;
+    until("the pod has another volume", async || {
+        let claim = scene.api::<PersistentVolumeClaim>().get(claim).await?;
+        ensure!(claim.uid() != uid, "it is the old one");
+        Ok(())
+    })
+    .await?;
+    scene.all_ready(6).await?;
+    scene.ready().await
+}
+
+/// Users are changed, and a server starts again from files of before: it has the new ones all the same.
+pub(super) async fn kill_with_old_files(scene: &Scene) -> Result<()> {
+    scene.kubelets.delay_projection(&scene.namespace, Duration::from_hours(1));
+    change_and_wait(scene, json!({ "users": other_users() })).await?;
+    let restarts = scene.restarts("demo-5").await?;
+    scene.kubelets.order(&scene.namespace, "demo-5", Order::Kill)?;
+    until("the container was started again", async || {
+        ensure!(scene.restarts("demo-5").await? > restarts, "it is the old one");
+        Ok(())
+    })
+    .await?;
+    scene.all_ready(6).await?;
+    scene.ready().await?;
+    scene.kubelets.delay_projection(&scene.namespace, Duration::ZERO);
+    Ok(())
 }

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use futures::StreamExt;
+use futures::future::join_all;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::ListParams;
 use kube::runtime::WatchStreamExt;
@@ -18,6 +19,7 @@ use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Client, ResourceExt};
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::machines::{HEARTBEAT, Machine};
 use super::network::Addresses;
@@ -56,8 +58,8 @@ pub struct Shared {
     pub addresses: Addresses,
     /// Folders of volumes, pods and images.
     pub folder: PathBuf,
-    /// How long files of a pod stay behind their ConfigMaps and Secrets, in milliseconds.
-    projection_delay: AtomicU64,
+    /// How long files of pods stay behind their ConfigMaps and Secrets, by namespace.
+    projection_delays: Mutex<HashMap<String, Duration>>,
     names: Mutex<BTreeMap<String, Ipv4Addr>>,
     powered: Mutex<BTreeSet<Machine>>,
     pods: Mutex<HashMap<String, Played>>,
@@ -84,7 +86,7 @@ impl Kubelets {
             objects: Objects::watch(client, &mut tasks).await?,
             addresses: Addresses::default(),
             folder: folder.to_owned(),
-            projection_delay: AtomicU64::new(200),
+            projection_delays: Mutex::default(),
             names: Mutex::default(),
             powered: Mutex::default(),
             pods: Mutex::default(),
@@ -125,10 +127,9 @@ impl Kubelets {
         self.shared.addresses.order(&format!("{namespace}/{pod}"), address);
     }
 
-    /// How long files of a pod stay behind their ConfigMaps and Secrets.
-    pub fn delay_projection(&self, delay: Duration) {
-        let delay = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
-        self.shared.projection_delay.store(delay, Ordering::Relaxed);
+    /// How long files of the pods of a namespace stay behind their ConfigMaps and Secrets.
+    pub fn delay_projection(&self, namespace: &str, delay: Duration) {
+        lock(&self.shared.projection_delays).insert(namespace.to_owned(), delay);
     }
 
     /// Cuts the power of a machine: what runs there is gone, and nobody tells.
@@ -156,9 +157,9 @@ impl Kubelets {
 }
 
 impl Shared {
-    /// How long files of a pod stay behind.
-    pub fn projection_delay(&self) -> Duration {
-        Duration::from_millis(self.projection_delay.load(Ordering::Relaxed))
+    /// How long files of the pods of a namespace stay behind.
+    pub fn projection_delay(&self, namespace: &str) -> Duration {
+        lock(&self.projection_delays).get(namespace).copied().unwrap_or_default()
     }
 
     /// A number that no other run or network has.
@@ -205,14 +206,21 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 async fn beat(shared: Arc<Shared>) {
+    let mut last = Instant::now();
     loop {
+        let client = &shared.objects.client;
+        // After a long silence the controllers may have given the machines up, and only a new status heals that.
+        let late = last.elapsed() > 2 * HEARTBEAT;
+        last = Instant::now();
         let machines = lock(&shared.powered).clone();
-        for machine in machines {
-            if let Err(error) = machine.live(&shared.objects.client).await {
+        join_all(machines.iter().map(async |machine| {
+            let sign = async { if late { machine.wake(client).await } else { machine.live(client).await } };
+            if let Err(error) = timeout(HEARTBEAT, sign).await.map_err(Into::into).flatten() {
                 eprintln!("sign of life of {}: {error:#}", machine.name);
             }
-        }
-        tokio::time::sleep(HEARTBEAT).await;
+        }))
+        .await;
+        sleep(HEARTBEAT).await;
     }
 }
 

@@ -1,5 +1,6 @@
 //! The life of one pod, from its binding to a machine to its end.
 
+use std::collections::BTreeMap;
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::ExitStatus;
@@ -20,7 +21,7 @@ use super::container::{Container, ContainerPlan};
 use super::kubelet::{Order, Shared};
 use super::network::Network;
 use super::probes::{Health, watch_health};
-use super::projection::project;
+use super::projection::Projection;
 use super::status::{Ended, Report, State, now};
 
 mod preparation;
@@ -36,6 +37,8 @@ pub struct Life {
 /// A container that ends is started again at once, and after that with delays up to this. A real kubelet waits from
 /// 10 s to 5 min.
 const LONGEST_DELAY: Duration = Duration::from_secs(5);
+/// How often it is looked whether files and status are still what they should be.
+const LOOK: Duration = Duration::from_millis(300);
 
 /// Plays a pod to its end.
 pub async fn play(shared: Arc<Shared>, life: Life) {
@@ -51,6 +54,8 @@ struct Playing {
     api: Api<Pod>,
     folder: PathBuf,
     network: Option<Network>,
+    /// Volumes that are made from ConfigMaps and Secrets.
+    files: BTreeMap<String, Projection>,
     report: Report,
 }
 
@@ -72,7 +77,7 @@ impl Playing {
         let restarts = before.and_then(|all| all.first()).map_or(0, |one| one.restart_count + 1);
         let state = State::Waiting("ContainerCreating", String::new());
         let report = Report { ip: None, state, last: None, restarts };
-        Self { shared, pod: Arc::clone(pod), api, folder, network: None, report }
+        Self { shared, pod: Arc::clone(pod), api, folder, network: None, files: BTreeMap::new(), report }
     }
 
     async fn live(&mut self, mut life: Life) -> Result<()> {
@@ -150,7 +155,15 @@ impl Playing {
                     self.tell().await;
                 }
                 Some(order) = life.orders.recv() => self.obey(order, container).await,
-                () = sleep(self.shared.projection_delay()) => self.refresh(),
+                () = sleep(LOOK) => {
+                    self.refresh();
+                    // Controllers write into the status of pods, too, when a machine was silent for long.
+                    let told = life.updates.borrow().clone();
+                    if self.report.differs(&told) {
+                        self.pod = told;
+                        self.tell().await;
+                    }
+                }
             }
         }
     }
@@ -174,11 +187,11 @@ impl Playing {
     }
 
     /// Files follow their ConfigMaps and Secrets; those of one that is gone stay.
-    fn refresh(&self) {
-        let volumes = self.pod.spec.as_ref().and_then(|spec| spec.volumes.as_deref()).unwrap_or_default();
-        for volume in volumes {
-            if let Ok(Some(files)) = self.shared.objects.files(&self.pod, &volume.name)
-                && let Err(error) = project(&self.folder.join("volumes").join(&volume.name), &files)
+    fn refresh(&mut self) {
+        let delay = self.shared.projection_delay(&self.pod.namespace().unwrap_or_default());
+        for (volume, projection) in &mut self.files {
+            if let Ok(Some(files)) = self.shared.objects.files(&self.pod, volume)
+                && let Err(error) = projection.follow(files, delay)
             {
                 eprintln!("files of {}: {error:#}", self.pod.name_any());
             }
@@ -235,7 +248,9 @@ impl Playing {
             self.api.patch_status(&self.pod.name_any(), &PatchParams::default(), &Patch::Merge(patch)).await;
         match told {
             Ok(pod) => self.pod = Arc::new(pod),
-            Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => {}
+            // It is gone, or another one of its name is there.
+            Err(kube::Error::Api(status))
+                if status.is_not_found() || status.is_conflict() || status.is_invalid() => {}
             Err(error) => eprintln!("status of {}: {error:#}", self.pod.name_any()),
         }
     }

@@ -3,20 +3,51 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
 /// The group of servers, which a kubelet gives volumes by `fsGroup`.
 const GROUP: u32 = 999;
 
-/// Brings the files of a volume up to date. Readers see all of the old ones or all of the new ones, for names lead
-/// through a link that is replaced by a rename.
-pub fn project(folder: &Path, files: &BTreeMap<String, Vec<u8>>) -> Result<()> {
-    let current = folder.join("..data");
-    if read(&current).is_some_and(|there| there == *files) {
-        return Ok(());
+/// Contents by name.
+pub type Files = BTreeMap<String, Vec<u8>>;
+
+/// The files of a volume.
+pub struct Projection {
+    folder: PathBuf,
+    shown: Files,
+    behind_since: Option<Instant>,
+}
+
+impl Projection {
+    /// With these files at the start.
+    pub fn new(folder: PathBuf, files: Files) -> Result<Self> {
+        project(&folder, &files)?;
+        Ok(Self { folder, shown: files, behind_since: None })
     }
+
+    /// Follows its source, which has these files now, when it has been behind for as long as this.
+    pub fn follow(&mut self, files: Files, delay: Duration) -> Result<()> {
+        if files == self.shown {
+            self.behind_since = None;
+            return Ok(());
+        }
+        let since = *self.behind_since.get_or_insert_with(Instant::now);
+        if since.elapsed() >= delay {
+            project(&self.folder, &files)?;
+            self.shown = files;
+            self.behind_since = None;
+        }
+        Ok(())
+    }
+}
+
+/// Writes the files of a volume. Readers see all of the old ones or all of the new ones, for names lead through a link
+/// that is replaced by a rename.
+fn project(folder: &Path, files: &Files) -> Result<()> {
+    let current = folder.join("..data");
     fs::create_dir_all(folder)?;
     let (old, version) = match fs::read_link(&current) {
         Ok(old) => {
@@ -47,20 +78,11 @@ pub fn project(folder: &Path, files: &BTreeMap<String, Vec<u8>>) -> Result<()> {
     Ok(())
 }
 
-fn read(folder: &Path) -> Option<BTreeMap<String, Vec<u8>>> {
-    let mut files = BTreeMap::new();
-    for entry in fs::read_dir(folder).ok()? {
-        let entry = entry.ok()?;
-        files.insert(entry.file_name().to_string_lossy().into_owned(), fs::read(entry.path()).ok()?);
-    }
-    Some(files)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn files(pairs: &[(&str, &str)]) -> BTreeMap<String, Vec<u8>> {
+    fn files(pairs: &[(&str, &str)]) -> Files {
         pairs.iter().map(|(name, text)| ((*name).to_owned(), text.as_bytes().to_vec())).collect()
     }
 
@@ -70,11 +92,16 @@ mod tests {
             return;
         }
         let folder = tempfile::tempdir().unwrap();
-        project(folder.path(), &files(&[("redis.conf", "a"), ("users.acl", "a")])).unwrap();
-        project(folder.path(), &files(&[("redis.conf", "b"), ("users.acl", "b")])).unwrap();
-        for name in ["redis.conf", "users.acl"] {
-            assert_eq!(fs::read_to_string(folder.path().join(name)).unwrap(), "b");
-        }
+        let of = |text| files(&[("redis.conf", text), ("users.acl", text)]);
+        let is = |text: &str| {
+            let read = |name| fs::read_to_string(folder.path().join(name)).unwrap();
+            ["redis.conf", "users.acl"].iter().all(|name| read(name) == text)
+        };
+        let mut projection = Projection::new(folder.path().to_owned(), of("a")).unwrap();
+        projection.follow(of("b"), Duration::from_mins(10)).unwrap();
+        assert!(is("a"), "it stays behind");
+        projection.follow(of("b"), Duration::ZERO).unwrap();
+        assert!(is("b"));
         let versions = fs::read_dir(folder.path()).unwrap().count();
         assert_eq!(versions, 4, "two names, one version and the link to it");
     }

@@ -54,14 +54,24 @@ pub struct Ended {
 }
 
 impl Report {
+    /// Whether somebody has written another status: readiness is what others write.
+    pub fn differs(&self, pod: &Pod) -> bool {
+        let conditions = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
+        let told =
+            conditions.clone().find(|one| one.type_ == "Ready").is_some_and(|one| one.status == "True");
+        told != self.ready(pod)
+    }
+
+    fn ready(&self, pod: &Pod) -> bool {
+        let ready = matches!(&self.state, State::Running { health, .. } if health.ready);
+        ready && pod.metadata.deletion_timestamp.is_none()
+    }
+
     /// `status` of the pod.
     pub fn status(&self, pod: &Pod) -> Value {
-        let (running, health) = match &self.state {
-            State::Waiting(..) => (false, Health::default()),
-            State::Running { health, .. } => (true, *health),
-        };
-        let was_running = running || self.last.is_some();
-        let ready = running && health.ready && pod.metadata.deletion_timestamp.is_none();
+        let was_running = matches!(self.state, State::Running { .. }) || self.last.is_some();
+        let started = matches!(&self.state, State::Running { health, .. } if health.started);
+        let ready = self.ready(pod);
         let spec = pod.spec.as_ref().map(|spec| &spec.containers[0]);
         let condition = |kind: &str, yes: bool| json!({ "type": kind, "status": if yes { "True" } else { "False" }, "lastTransitionTime": changed(pod, kind, yes) });
         json!({
@@ -81,7 +91,7 @@ impl Report {
                 "image": spec.and_then(|container| container.image.as_ref()),
                 "imageID": "",
                 "ready": ready,
-                "started": health.started,
+                "started": started,
                 "restartCount": self.restarts,
                 "containerID": self.container_id(),
                 "state": self.state.shown(),

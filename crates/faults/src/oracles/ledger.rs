@@ -12,7 +12,8 @@ use crate::scene::{Scene, until};
 
 /// The user of the ledger, who has to be among the users of a flow's cluster.
 pub const USER: &str = "ledger";
-const PASSWORD: &str = "written-and-acknowledged";
+/// The user's password.
+pub const PASSWORD: &str = "written-and-acknowledged";
 
 /// How many keys are written, over all slots.
 const KEYS: usize = 200;

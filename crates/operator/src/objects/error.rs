@@ -15,6 +15,12 @@ pub enum Error {
         /// `Kind/name`.
         object: String,
     },
+    /// The resource that it would belong to is gone by now: look again.
+    #[error("{object} is not made: its resource is deleted")]
+    Ownerless {
+        /// `Kind/name`.
+        object: String,
+    },
     /// The object that was seen is gone or another one by now: look again.
     #[error("{object} is not the object any more that was seen")]
     Replaced {
@@ -37,6 +43,7 @@ impl Error {
         match self {
             Self::Foreign { .. } => "ResourceConflict",
             Self::Leftover { .. } => "LeftoverObject",
+            Self::Ownerless { .. } => "ResourceDeleted",
             Self::Replaced { .. } => "ObjectReplaced",
             Self::Api { source, .. } => api_reason(source),
         }

@@ -51,8 +51,10 @@ impl Executed {
     pub fn refused(operation: String, error: &objects::Error) -> Self {
         match error {
             objects::Error::Leftover { .. } => Self::Held(error.to_string()),
-            // The next pass knows of the stranger, and says so.
-            objects::Error::Replaced { .. } | objects::Error::Foreign { .. } => Self::NotYet(WATCH_LAG),
+            // The next pass knows of the deletion or the stranger, and says so.
+            objects::Error::Ownerless { .. }
+            | objects::Error::Replaced { .. }
+            | objects::Error::Foreign { .. } => Self::NotYet(WATCH_LAG),
             objects::Error::Api { .. } => {
                 Self::Failed { operation, error: error.to_string(), reason: error.reason() }
             }

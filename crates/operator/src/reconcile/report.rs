@@ -83,12 +83,18 @@ async fn patch_status<N: Nodes>(
 ) -> Result<(), Error> {
     // Guarded, since what comes back may be unreadable.
     let api = Api::<Guarded>::namespaced(ctx.client.clone(), &key.namespace);
-    match api.patch_status(&key.name, parameters, patch).await {
-        Ok(_) => Ok(()),
-        // The resource is gone: there is nobody to tell.
-        Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => Ok(()),
+    told(api.patch_status(&key.name, parameters, patch).await.map(drop), &key.name)
+}
+
+/// Whether there is nothing left to tell.
+fn told(answer: Result<(), kube::Error>, name: &str) -> Result<(), Error> {
+    match answer {
+        Ok(()) => Ok(()),
+        // The resource is gone: there is nobody to tell. A conflict may be another resource of its name, or only a busy
+        // API server: the next pass knows.
+        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
         Err(source) => {
-            Err(Error::Report(objects::Error::Api { object: format!("RedisCluster/{}", key.name), source }))
+            Err(Error::Report(objects::Error::Api { object: format!("RedisCluster/{name}"), source }))
         }
     }
 }
@@ -152,6 +158,17 @@ pub async fn report_undecodable<N: Nodes>(invalid: &InvalidObject, ctx: &Context
 #[cfg(test)]
 mod tests {
     use super::*;
+    use kube::core::Status;
+
+    #[test]
+    fn a_status_that_was_not_written_is_written_again() {
+        let answer = |code, reason: &str| {
+            let status = Status { code, reason: reason.to_owned(), ..Status::default() };
+            told(Err(kube::Error::Api(Box::new(status))), "demo")
+        };
+        assert!(answer(409, "Conflict").is_err(), "nobody has the status yet");
+        assert!(answer(404, "NotFound").is_ok(), "there is nobody to tell");
+    }
 
     #[test]
     fn a_long_note_is_cut_between_characters() {

@@ -12,7 +12,7 @@ use kube::ResourceExt;
 use super::Playing;
 use crate::nodes::container::ContainerPlan;
 use crate::nodes::network::Network;
-use crate::nodes::projection::project;
+use crate::nodes::projection::Projection;
 
 impl Playing {
     pub(super) async fn plan(&mut self) -> Result<ContainerPlan> {
@@ -37,10 +37,14 @@ impl Playing {
     }
 
     /// The folder of a volume, filled.
-    fn volume(&self, name: &str) -> Result<PathBuf> {
+    fn volume(&mut self, name: &str) -> Result<PathBuf> {
         let folder = self.folder.join("volumes").join(name);
+        if self.files.contains_key(name) {
+            // A container that is started again finds what the one before it had.
+            return Ok(folder);
+        }
         if let Some(files) = self.shared.objects.files(&self.pod, name)? {
-            project(&folder, &files)?;
+            self.files.insert(name.to_owned(), Projection::new(folder.clone(), files)?);
             return Ok(folder);
         }
         let volumes = self.pod.spec.as_ref().and_then(|spec| spec.volumes.as_deref()).unwrap_or_default();
