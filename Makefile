@@ -12,7 +12,7 @@ demo: ## Start a Kubernetes, install Keyslot, form a cluster, write and read dat
 down: ## End the local Kubernetes with everything in it
 	@cargo run --quiet --bin local-kubernetes -- down
 
-test: ## All tests, one summary; TIERS=code or e2e, STORY=name choose some
+test: ## All tests, one summary; TIERS=code, e2e or faults, STORY=name choose some
 	@e2e/scripts/test.sh
 
 test-faults: ## A fault at every request of the operator, on played nodes; ARGS="sample" and the like are its commands

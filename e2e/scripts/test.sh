@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# `make test`: all tiers of tests, one summary. TIERS names some of them (code e2e), or faults, which
-# is not among them yet; STORY a part of the names of end-to-end tests.
+# `make test`: all tiers of tests, one summary. TIERS names some of them (code e2e faults), STORY a part of
+# the names of end-to-end tests.
 #
 # Everything is built as one workspace: with fewer packages at once, cargo would build the common
 # dependencies again, with fewer features.
@@ -8,7 +8,7 @@ set -uo pipefail
 cd "$(dirname "$0")/../.."
 . e2e/scripts/kubernetes.sh
 
-tiers=${TIERS:-code e2e}
+tiers=${TIERS:-code e2e faults}
 # Stories side by side: most of their time is waiting for pods.
 threads=${KEYSLOT_E2E_THREADS:-3}
 # Errors of the stories say where they come from; traces would only push them out of sight.

@@ -149,3 +149,31 @@ fn judge(expected: &Snapshot, found: &Snapshot, reference: &Record, record: &Rec
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use serde_json::json;
+
+    fn record(created: usize, deleted: usize) -> Record {
+        let count = |times| BTreeMap::from([("secrets/demo-system".to_owned(), times)]);
+        Record { created: count(created), deleted: count(deleted), ..Record::default() }
+    }
+
+    #[test]
+    fn another_end_a_forbidden_word_and_one_birth_too_many_are_failures() {
+        let end =
+            |shards: u32| Snapshot::from([("RedisCluster/demo".to_owned(), json!({ "shards": shards }))]);
+        let reference = record(1, 0);
+        let judged = |found, record: &Record| judge(&end(3), &found, &reference, record);
+        judged(end(3), &record(1, 0)).unwrap();
+        judged(end(3), &record(0, 0)).unwrap();
+        assert!(judged(end(2), &record(1, 0)).is_err());
+        assert!(judged(end(3), &record(2, 0)).is_err());
+        assert!(judged(end(3), &record(1, 1)).is_err());
+        let said = Record { forbidden: vec!["forget to demo-0".to_owned()], ..record(1, 0) };
+        assert!(judged(end(3), &said).is_err());
+    }
+}

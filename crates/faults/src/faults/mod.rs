@@ -7,6 +7,7 @@
 mod injection;
 mod kube_layer;
 mod lanes;
+mod never;
 mod plan;
 mod redis_layer;
 mod requests;

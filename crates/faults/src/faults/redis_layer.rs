@@ -1,4 +1,4 @@
-//! The layer between the operator and Redis nodes. It also keeps the list of what must never be said.
+//! The layer between the operator and Redis nodes. It looks at all of them before it lets a command pass.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -13,6 +13,7 @@ use keyslot_redis_admin::{
     CommandError, Credentials, NodeClient, NodeConnections, Refusal, SettingsLook, Watch,
 };
 
+use super::never::forbidden;
 use super::{Fault, Faults, Lane, Verdict};
 
 /// How long an answer is waited for that does not come.
@@ -43,35 +44,6 @@ impl FaultyNodes {
         if let Some(why) = forbidden(on, command, &self.look().await) {
             self.faults.forbid(format!("{} to {}: {why}", command.kind(), on.pod));
         }
-    }
-}
-
-/// Why a command must not be said while the nodes are like this.
-fn forbidden(on: &Target, command: &RedisCommand, nodes: &[RedisNode]) -> Option<String> {
-    let node = nodes.iter().find(|node| node.id == on.node);
-    match command {
-        RedisCommand::Forget(id) => {
-            let there = nodes.iter().find(|node| node.id == *id)?;
-            Some(format!("{id} is a living node with {} slots", there.slots().len()))
-        }
-        RedisCommand::Replicate(of) => {
-            let node = node?;
-            let empties = node.is_primary() && (!node.slots().is_empty() || node.holds_data());
-            empties.then(|| format!("it would lose its {} keys to follow {of}", node.keys))
-        }
-        RedisCommand::AddSlots(slots) => {
-            let owner = nodes.iter().find(|node| !node.slots().intersection(slots).is_empty())?;
-            Some(format!("{} owns some of {slots}", owner.id))
-        }
-        RedisCommand::Meet { ip, node } => {
-            let stranger = nodes.iter().all(|known| known.id != *node);
-            stranger.then(|| format!("nobody knows who is at {ip}"))
-        }
-        RedisCommand::SetUser { tokens, .. } => {
-            let plain = tokens.iter().any(|token| token.as_str().starts_with('>'));
-            plain.then(|| "a password in plain text".to_owned())
-        }
-        RedisCommand::SetConfigEpoch(_) | RedisCommand::SetConfig(_) | RedisCommand::DeleteUser(_) => None,
     }
 }
 
