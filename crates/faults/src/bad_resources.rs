@@ -2,7 +2,6 @@
 //! the operator shows what became of it, and taking it back leaves no trace.
 
 use std::collections::VecDeque;
-use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -13,10 +12,7 @@ use keyslot_api::v1alpha1::RedisCluster;
 use kube::Config;
 use kube::api::{Api, DynamicObject, PostParams};
 use kube::core::{ApiResource, GroupVersionKind};
-use rand::SeedableRng;
-use rand::rngs::SmallRng;
-use rand::seq::SliceRandom;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::enumerator::Ground;
 use crate::faults::Faults;
@@ -27,31 +23,12 @@ use crate::oracles::snapshot::{self, differences};
 use crate::report::Report;
 use crate::scene::{NAME, Scene, until};
 
-/// Longer than any limit of the schema.
-const HUGE: usize = 20_000;
+mod mutations;
+
+pub use mutations::Mutation;
+
 /// The operator has seen a change by then.
 const SEEN: Duration = Duration::from_secs(20);
-
-/// A wrong value for a field.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Mutation {
-    /// JSON pointer below `spec`.
-    pub field: String,
-    /// What is put there; nothing takes the field away.
-    pub value: Option<Value>,
-}
-
-impl fmt::Display for Mutation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.value {
-            None => write!(f, "without spec{}", self.field),
-            Some(Value::String(text)) if text.len() > 40 => {
-                write!(f, "spec{}: {} letters", self.field, text.len())
-            }
-            Some(value) => write!(f, "spec{}: {value}", self.field),
-        }
-    }
-}
 
 /// What came of a mutation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,50 +39,6 @@ pub enum Outcome {
     Same,
     /// It was accepted, and conditions tell what became of it.
     Shown,
-}
-
-/// All mutations of the leaves that this spec has, in an order chosen by the seed.
-pub fn mutations(spec: &Value, seed: u64) -> Vec<Mutation> {
-    let mut all = Vec::new();
-    leaves("", spec, &mut all);
-    all.shuffle(&mut SmallRng::seed_from_u64(seed));
-    all
-}
-
-fn leaves(path: &str, value: &Value, all: &mut Vec<Mutation>) {
-    let mut wrong = |values: Vec<Value>| {
-        let field = || path.to_owned();
-        all.push(Mutation { field: field(), value: None });
-        all.extend(values.into_iter().map(|value| Mutation { field: field(), value: Some(value) }));
-    };
-    match value {
-        Value::Object(fields) => {
-            if !path.is_empty() {
-                wrong(vec![Value::Null, json!({}), json!("text"), json!([])]);
-            }
-            let below = |key: &str| format!("{path}/{}", key.replace('~', "~0").replace('/', "~1"));
-            fields.iter().for_each(|(key, value)| leaves(&below(key), value, all));
-        }
-        Value::Array(items) => {
-            wrong(vec![Value::Null, json!([]), json!({}), json!([null])]);
-            if let Some(first) = items.first() {
-                leaves(&format!("{path}/0"), first, all);
-            }
-        }
-        Value::Number(_) => {
-            wrong(vec![json!(null), json!(0), json!(-1), json!(i64::MAX), json!("3"), json!(1.5)]);
-        }
-        Value::Bool(value) => wrong(vec![json!(null), json!(!value), json!("true"), json!(1)]),
-        Value::String(_) => wrong(vec![
-            json!(null),
-            json!(""),
-            json!("nonsense-7"),
-            json!("x".repeat(HUGE)),
-            json!("two words\nand a line"),
-            json!(7),
-        ]),
-        Value::Null => {}
-    }
 }
 
 /// A cluster that serves, for one mutation after the other.
@@ -120,6 +53,7 @@ impl Bench {
     /// Forms a cluster that has every field.
     pub async fn set(scene: Scene, config: &Config) -> Result<Self> {
         let operator = RunningOperator::start(config, &scene.namespace, &Arc::new(Faults::none(0)));
+        scene.password_secret("app-password").await?;
         scene.apply(every_field()).await?;
         scene.ready().await?;
         ledger::write(&scene).await?;
@@ -132,7 +66,7 @@ impl Bench {
     /// Applies a mutation, looks what comes of it, and takes it back.
     pub async fn try_out(&self, mutation: &Mutation) -> Result<Outcome> {
         let mut spec = self.good.clone();
-        put(&mut spec, mutation).context("no such field")?;
+        mutation.put(&mut spec).context("no such field")?;
         let generation = self.generation().await?;
         if let Some(words) = self.replace(&spec).await? {
             ensure!(!words.trim().is_empty(), "refused without a word");
@@ -152,10 +86,9 @@ impl Bench {
         ledger::is_complete(&self.scene).await?;
         until("all is as before", async || {
             let mut differences = differences(&self.before, &snapshot::take(&self.scene).await?);
-            // Keyslot has no right to delete Secrets: a password that was generated for a while stays.
-            differences.retain(|line| {
-                !line.starts_with("Secret/demo-user-") && !line.contains("-system.data.user.")
-            });
+            // Keyslot has no right to delete Secrets: those made for a while stay, and passwords generated for a while.
+            let stays = |line: &str| line.starts_with("Secret/") && line.ends_with(" should not be there");
+            differences.retain(|line| !stays(line) && !line.contains("-system.data.user."));
             ensure!(differences.is_empty(), "{}", differences.join("; "));
             Ok(())
         })
@@ -225,7 +158,8 @@ fn is_live(field: &str) -> bool {
 /// Tries wrong values on several clusters beside each other, all of them or as many as the time allows.
 pub async fn run(ground: &Ground, seed: u64, until: Option<Instant>) -> Result<Report> {
     let good = serde_json::to_value(every_field())?;
-    let queue = Mutex::new(VecDeque::from(mutations(&good, seed)));
+    let all = mutations::all(&good, seed).context("the definition has no schema")?;
+    let queue = Mutex::new(VecDeque::from(all));
     let report = Mutex::new(Report::default());
     let workers = ground.groups.iter().map(async |group| {
         let set = async || Bench::set(ground.scene("bad-resources", group).await?, &ground.config).await;
@@ -243,41 +177,4 @@ pub async fn run(ground: &Ground, seed: u64, until: Option<Instant>) -> Result<R
     });
     try_join_all(workers).await?;
     Ok(report.into_inner().unwrap_or_else(PoisonError::into_inner))
-}
-
-fn put(spec: &mut Value, mutation: &Mutation) -> Option<()> {
-    if let Some(value) = &mutation.value {
-        *spec.pointer_mut(&mutation.field)? = value.clone();
-        return Some(());
-    }
-    let (parent, key) = mutation.field.rsplit_once('/')?;
-    let key = key.replace("~1", "/").replace("~0", "~");
-    match spec.pointer_mut(parent)? {
-        Value::Object(fields) => fields.remove(&key).map(drop),
-        Value::Array(items) => {
-            items.remove(key.parse().ok()?);
-            Some(())
-        }
-        _ => None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_leaf_gets_every_kind_of_wrong_value() {
-        let spec = json!({ "shards": 3, "users": [{ "name": "a" }], "podLabels": { "a/b": "c" } });
-        let all = mutations(&spec, 1);
-        for field in ["/shards", "/users", "/users/0", "/users/0/name", "/podLabels", "/podLabels/a~1b"] {
-            assert!(all.iter().any(|one| one.field == field && one.value.is_none()), "{field}: {all:?}");
-        }
-        assert!(all.contains(&Mutation { field: "/shards".to_owned(), value: Some(json!(-1)) }));
-        for mutation in all {
-            let mut changed = spec.clone();
-            put(&mut changed, &mutation).unwrap();
-            assert_ne!(changed, spec, "{mutation:?}");
-        }
-    }
 }

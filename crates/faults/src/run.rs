@@ -16,7 +16,8 @@ use crate::oracles::snapshot::{self, Snapshot, differences};
 use crate::oracles::{invariants, ledger};
 use crate::scene::Scene;
 
-/// Without a request for so long, nothing more is coming: the shortest of the operator's delays are a tenth of that.
+/// Without a request for so long, and without one that waits for an answer, nothing more is coming: the shortest of the
+/// operator's delays are a tenth of that.
 const QUIET: Duration = Duration::from_millis(1500);
 /// How long it may take to get quiet.
 const LOUD: usize = 12;
@@ -119,11 +120,11 @@ async fn quiet(faults: &Faults) -> Result<()> {
     let mut before = faults.record().requests.len();
     for _ in 0..LOUD {
         tokio::time::sleep(QUIET).await;
-        let requests = faults.record().requests;
-        if requests.len() == before {
+        let requests = faults.record().requests.len();
+        if requests == before && faults.under_way() == 0 {
             return Ok(());
         }
-        before = requests.len();
+        before = requests;
     }
     let requests = faults.record().requests;
     let last: Vec<String> = requests.iter().rev().take(5).map(ToString::to_string).collect();

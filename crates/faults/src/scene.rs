@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use k8s_openapi::api::core::v1::{Namespace, Pod, Secret, ServiceAccount};
+use keyslot_api::labels::{USER_PASSWORD, USER_PASSWORD_CONSENT};
 use keyslot_api::v1alpha1::{RedisCluster, RedisClusterSpec};
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::core::NamespaceResourceScope;
@@ -101,6 +102,16 @@ impl Scene {
             Ok(())
         })
         .await
+    }
+
+    /// Makes a Secret whose key `password` a cluster may use.
+    pub async fn password_secret(&self, name: &str) -> Result<()> {
+        let secret = serde_json::from_value(json!({
+            "metadata": { "name": name, "labels": { USER_PASSWORD: USER_PASSWORD_CONSENT } },
+            "stringData": { "password": "known-to-the-application" },
+        }))?;
+        self.api::<Secret>().create(&PostParams::default(), &secret).await?;
+        Ok(())
     }
 
     /// Deletes an object by hand.

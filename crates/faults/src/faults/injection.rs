@@ -1,6 +1,7 @@
 //! Decides about each request, and writes down all of them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -23,6 +24,7 @@ pub struct Faults {
     start: String,
     crash: Notify,
     held: watch::Sender<&'static [&'static str]>,
+    under_way: AtomicUsize,
     state: Mutex<State>,
 }
 
@@ -73,7 +75,8 @@ impl Faults {
             stale: BTreeSet::new(),
         };
         let held = watch::Sender::new([].as_slice());
-        Self { plan, start, crash: Notify::new(), held, state: Mutex::new(state) }
+        let under_way = AtomicUsize::new(0);
+        Self { plan, start, crash: Notify::new(), held, under_way, state: Mutex::new(state) }
     }
 
     /// Whether the planned fault has happened.
@@ -89,6 +92,17 @@ impl Faults {
     /// What was requested so far.
     pub fn record(&self) -> Record {
         self.lock().record.clone()
+    }
+
+    /// Requests that change something and have no answer yet.
+    pub fn under_way(&self) -> usize {
+        self.under_way.load(Ordering::Relaxed)
+    }
+
+    /// A request is under way as long as this lives.
+    pub(super) fn begin(self: &Arc<Self>) -> UnderWay {
+        self.under_way.fetch_add(1, Ordering::Relaxed);
+        UnderWay(Arc::clone(self))
     }
 
     /// A request that changes something is about to be sent.
@@ -160,6 +174,15 @@ impl Faults {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A request without an answer so far.
+pub(super) struct UnderWay(Arc<Faults>);
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.under_way.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

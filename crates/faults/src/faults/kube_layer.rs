@@ -60,9 +60,11 @@ where
         };
         let faults = Arc::clone(&self.faults);
         let verdict = faults.judge(Lane::current(), class.clone());
+        let under_way = faults.begin();
         // Nothing of it is sent before the future is asked.
         let answer = self.inner.call(request);
         async move {
+            let _under_way = under_way;
             match verdict {
                 Verdict::Send(delay) => {
                     tokio::time::sleep(delay).await;

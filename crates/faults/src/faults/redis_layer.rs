@@ -76,6 +76,7 @@ impl NodeClient for FaultyNodes {
     ) -> Result<(), CommandError> {
         self.check(on, command).await;
         let verdict = self.faults.judge(Lane::current(), format!("redis {}", command.kind()));
+        let _under_way = self.faults.begin();
         let said = self.real.execute(on, credentials, command);
         let refused = |words: &str| CommandError::Refused { kind: Refusal::Other, words: words.to_owned() };
         match verdict {

@@ -39,10 +39,19 @@ pub fn every_field() -> RedisClusterSpec {
             "maxSkew": 1, "topologyKey": "kubernetes.io/hostname", "whenUnsatisfiable": "ScheduleAnyway",
         }],
         "imagePullSecrets": [{ "name": "registry" }],
+        "affinity": { "nodeAffinity": { "requiredDuringSchedulingIgnoredDuringExecution": { "nodeSelectorTerms": [{
+            "matchExpressions": [{ "key": "kubernetes.io/os", "operator": "In", "values": ["linux"] }],
+        }]}}},
+        "priorityClassName": "system-cluster-critical",
     });
     let mut spec: RedisClusterSpec = serde_json::from_value(settings).unwrap_or_else(|_| plain());
     let selectors = serde_json::from_value(json!([{ "rules": ["~other:*", "+get"] }])).unwrap_or_default();
-    spec.users = vec![ledger::user(), User { selectors, ..user("app", &["~app:*", "+@read"]) }];
+    let passwords =
+        serde_json::from_value(json!([{ "secretKeyRef": { "name": "app-password", "key": "password" } }]))
+            .unwrap_or_default();
+    let secret_name = Some("app-login".to_owned());
+    let app = User { selectors, passwords, secret_name, ..user("app", &["~app:*", "+@read"]) };
+    spec.users = vec![app, ledger::user()];
     spec
 }
 
