@@ -57,6 +57,7 @@ failures() {
     awk '/^test .* \.\.\. FAILED$/ { print "    " $2 }
         /^---- .* stdout ----$/ { name = $2 }
         /^Error: / { print "    " name ": " $0 }
+        /^FAILED  / { print "    " $0 }
         /panicked at / { print "    " name ": " $0; getline; print "        " $0 }' "$1"
 }
 
@@ -114,7 +115,7 @@ if wants e2e; then
     fi
 fi
 if wants faults; then
-    tier "faults at every request, a sample" cargo run --quiet --bin keyslot-faults -- sample --minutes 3
+    tier "faults at every request, a sample" cargo run --quiet --bin keyslot-faults -- sample --minutes 2
     tier "wrong values, a sample" cargo run --quiet --bin keyslot-faults -- bad-resources --minutes 1
 fi
 

@@ -16,17 +16,20 @@ use serde_json::Value;
 
 use crate::enumerator::Ground;
 use crate::faults::Faults;
-use crate::flow::every_field;
+use crate::flow::{End, every_field};
 use crate::operator::RunningOperator;
-use crate::oracles::ledger;
 use crate::oracles::snapshot::{self, differences};
+use crate::oracles::{invariants, ledger};
 use crate::report::Report;
+use crate::run::nothing_forbidden;
 use crate::scene::{NAME, Scene, until};
 
 mod mutations;
 
 pub use mutations::Mutation;
 
+/// What [`every_field`] asks for.
+const END: End = End { shards: 1, replicas: 1, spread: false };
 /// The operator has seen a change by then.
 const SEEN: Duration = Duration::from_secs(20);
 
@@ -45,6 +48,7 @@ pub enum Outcome {
 pub struct Bench {
     scene: Scene,
     operator: RunningOperator,
+    faults: Arc<Faults>,
     good: Value,
     before: snapshot::Snapshot,
 }
@@ -52,7 +56,8 @@ pub struct Bench {
 impl Bench {
     /// Forms a cluster that has every field.
     pub async fn set(scene: Scene, config: &Config) -> Result<Self> {
-        let operator = RunningOperator::start(config, &scene.namespace, &Arc::new(Faults::none(0)));
+        let faults = Arc::new(Faults::none(0, scene.addresses()));
+        let operator = RunningOperator::start(config, &scene.namespace, &faults);
         scene.password_secret("app-password").await?;
         scene.apply(every_field()).await?;
         scene.ready().await?;
@@ -60,7 +65,7 @@ impl Bench {
         scene.all_ready(2).await?;
         let good = serde_json::to_value(scene.cluster().await?.spec)?;
         let before = snapshot::take(&scene).await?;
-        Ok(Self { scene, operator, good, before })
+        Ok(Self { scene, operator, faults, good, before })
     }
 
     /// Applies a mutation, looks what comes of it, and takes it back.
@@ -80,6 +85,7 @@ impl Bench {
             Outcome::Shown
         };
         ensure!(self.operator.is_alive(), "the operator has ended");
+        nothing_forbidden(&self.faults)?;
         let refused = self.replace(&self.good).await?;
         ensure!(refused.is_none(), "it can't be taken back: {}", refused.unwrap_or_default());
         self.scene.ready().await.context("after it was taken back")?;
@@ -126,17 +132,33 @@ impl Bench {
     /// Waits until the status is about this generation and tells what became of the change.
     async fn shown(&self, field: &str) -> Result<()> {
         loop {
-            let told = troubles(&self.scene.cluster().await?);
-            if told.is_some_and(|told| told > 0 || is_live(field)) {
-                return Ok(());
+            let cluster = self.scene.cluster().await?;
+            match told(&cluster, field) {
+                Some(Told::Yes) => return Ok(()),
+                Some(Told::Nothing) if field.starts_with("/users") => {
+                    // In force, then: on every node, and in the file.
+                    return invariants::hold(&self.scene, END).await;
+                }
+                Some(Told::Nothing) if is_live(field) => return Ok(()),
+                Some(Told::Nothing) | None => {}
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }
 }
 
-/// How many conditions tell of something, once all of the status is about the present generation.
-fn troubles(cluster: &RedisCluster) -> Option<usize> {
+/// What the conditions say of a change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Told {
+    /// One names the field.
+    Yes,
+    /// None tells of anything.
+    Nothing,
+}
+
+/// What is told, once all of the status is about the present generation. That something is told without the field's name is
+/// not enough.
+fn told(cluster: &RedisCluster, field: &str) -> Option<Told> {
     let status = cluster.status.as_ref()?;
     let is_of_now = |one: &&Condition| one.observed_generation == cluster.metadata.generation;
     if !status.conditions.iter().all(|one| is_of_now(&one)) {
@@ -147,12 +169,17 @@ fn troubles(cluster: &RedisCluster) -> Option<usize> {
             ["UpdatePending", "Degraded", "Paused", "ConsentNeeded"].contains(&one.type_.as_str());
         one.type_ != "Progressing" && (one.status == "True") == true_is_trouble
     };
-    Some(status.conditions.iter().filter(tells).count())
+    let name = field.split('/').nth(1)?;
+    let mut telling = status.conditions.iter().filter(tells).peekable();
+    if telling.peek().is_none() {
+        return Some(Told::Nothing);
+    }
+    telling.any(|one| one.message.contains(name) || one.type_ == "Paused").then_some(Told::Yes)
 }
 
 /// Fields whose changes are in force at once, so that nothing needs to be told.
 fn is_live(field: &str) -> bool {
-    ["/users", "/paused", "/storage/retentionPolicy"].iter().any(|live| field.starts_with(live))
+    ["/paused", "/storage/retentionPolicy"].iter().any(|live| field.starts_with(live))
 }
 
 /// Tries wrong values on several clusters beside each other, all of them or as many as the time allows.
@@ -176,5 +203,7 @@ pub async fn run(ground: &Ground, seed: u64, until: Option<Instant>) -> Result<R
         anyhow::Ok(())
     });
     try_join_all(workers).await?;
-    Ok(report.into_inner().unwrap_or_else(PoisonError::into_inner))
+    let report = report.into_inner().unwrap_or_else(PoisonError::into_inner);
+    ensure!(report.totals() != (0, 0), "nothing was tried: the time was over before the first value");
+    Ok(report)
 }

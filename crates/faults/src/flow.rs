@@ -14,7 +14,7 @@ use crate::scene::Scene;
 use acts::{
     change_and_wait, change_that_waits, create, cut_cable, cut_power, delete_files, edit_while_paused,
     kill_with_old_files, let_hang, lose_system_secret, lose_volume, move_pods, re_create,
-    re_create_with_fewer_shards, re_create_without_a_pause,
+    re_create_with_fewer_shards, re_create_without_a_pause, restore_users,
 };
 use clusters::{on_volumes, other_users, plain, with_users};
 
@@ -54,10 +54,20 @@ const WHOLE: Option<End> = Some(End { shards: 3, replicas: 1, spread: true });
 const AFTER_ELECTIONS: Option<End> = Some(End { shards: 3, replicas: 1, spread: false });
 
 impl Flow {
+    /// No node is touched from the start to the end: who writes notices nothing.
+    pub fn keeps_serving(&self) -> bool {
+        self.start.is_some() && self.end.is_some_and(|end| end.spread)
+    }
+
     /// The flow of this name.
     pub fn named(name: &str) -> Option<Self> {
         FLOWS.iter().find(|flow| flow.name == name).copied()
     }
+}
+
+/// The end is as the start was.
+fn nothing(_: &Scene) -> LocalBoxFuture<'_, Result<()>> {
+    async { Ok(()) }.boxed_local()
 }
 
 /// All flows.
@@ -80,18 +90,14 @@ pub const FLOWS: &[Flow] = &[
         name: "user-changed",
         start: Some(with_users),
         acts: |scene| async { change_and_wait(scene, json!({ "users": other_users() })).await }.boxed_local(),
-        back: |scene| {
-            async { change_and_wait(scene, json!({ "users": with_users().users })).await }.boxed_local()
-        },
+        back: |scene| async { restore_users(scene).await }.boxed_local(),
         end: WHOLE,
     },
     Flow {
         name: "paused-and-on-again",
         start: Some(with_users),
         acts: |scene| async { edit_while_paused(scene).await }.boxed_local(),
-        back: |scene| {
-            async { change_and_wait(scene, json!({ "users": with_users().users })).await }.boxed_local()
-        },
+        back: |scene| async { restore_users(scene).await }.boxed_local(),
         end: WHOLE,
     },
     Flow {
@@ -108,58 +114,56 @@ pub const FLOWS: &[Flow] = &[
         name: "files-deleted-by-hand",
         start: Some(plain),
         acts: |scene| async { delete_files(scene).await }.boxed_local(),
-        back: |_| async { Ok(()) }.boxed_local(),
+        back: nothing,
         end: WHOLE,
     },
     Flow {
         name: "system-secret-lost-and-put-back",
         start: Some(plain),
         acts: |scene| async { lose_system_secret(scene).await }.boxed_local(),
-        back: |_| async { Ok(()) }.boxed_local(),
+        back: nothing,
         end: WHOLE,
     },
     Flow {
         name: "pods-move",
         start: Some(on_volumes),
         acts: |scene| async { move_pods(scene).await }.boxed_local(),
-        back: |_| async { Ok(()) }.boxed_local(),
+        back: nothing,
         end: AFTER_ELECTIONS,
     },
     Flow {
         name: "power-cut",
         start: Some(on_volumes),
         acts: |scene| async { cut_power(scene).await }.boxed_local(),
-        back: |_| async { Ok(()) }.boxed_local(),
+        back: nothing,
         end: AFTER_ELECTIONS,
     },
     Flow {
         name: "node-hangs",
         start: Some(plain),
         acts: |scene| async { let_hang(scene).await }.boxed_local(),
-        back: |_| async { Ok(()) }.boxed_local(),
+        back: nothing,
         end: AFTER_ELECTIONS,
     },
     Flow {
         name: "cable-out",
         start: Some(plain),
         acts: |scene| async { cut_cable(scene).await }.boxed_local(),
-        back: |_| async { Ok(()) }.boxed_local(),
+        back: nothing,
         end: AFTER_ELECTIONS,
     },
     Flow {
         name: "volume-lost",
         start: Some(on_volumes),
         acts: |scene| async { lose_volume(scene).await }.boxed_local(),
-        back: |_| async { Ok(()) }.boxed_local(),
+        back: nothing,
         end: AFTER_ELECTIONS,
     },
     Flow {
         name: "killed-with-old-files",
         start: Some(with_users),
         acts: |scene| async { kill_with_old_files(scene).await }.boxed_local(),
-        back: |scene| {
-            async { change_and_wait(scene, json!({ "users": with_users().users })).await }.boxed_local()
-        },
+        back: |scene| async { restore_users(scene).await }.boxed_local(),
         end: AFTER_ELECTIONS,
     },
     Flow {
@@ -173,14 +177,14 @@ pub const FLOWS: &[Flow] = &[
         name: "re-create-on-kept-volumes",
         start: Some(on_volumes),
         acts: |scene| async { re_create(scene, on_volumes()).await }.boxed_local(),
-        back: |_| async { Ok(()) }.boxed_local(),
+        back: nothing,
         end: AFTER_ELECTIONS,
     },
     Flow {
         name: "re-create-without-a-pause",
         start: Some(on_volumes),
         acts: |scene| async { re_create_without_a_pause(scene).await }.boxed_local(),
-        back: |_| async { Ok(()) }.boxed_local(),
+        back: nothing,
         end: AFTER_ELECTIONS,
     },
     Flow {

@@ -18,6 +18,9 @@ use keyslot_faults::tier::{self, Place, Tier};
 use kube::api::{Api, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
+use rand::SeedableRng;
+use rand::rngs::SmallRng;
+use rand::seq::SliceRandom;
 use tracing_subscriber::filter::{EnvFilter, LevelFilter, Targets};
 use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
@@ -43,10 +46,13 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Earlier failures, and as many other runs as fit into the time.
+    /// Earlier failures, and as many runs of some flows as fit into the time.
     Sample {
-        #[arg(long, default_value_t = 4)]
+        #[arg(long, default_value_t = 2)]
         minutes: u64,
+        /// How many flows, besides those that have failed before.
+        #[arg(long, default_value_t = 5)]
+        flows: usize,
     },
     /// Everything.
     All,
@@ -112,21 +118,29 @@ async fn carry_out(arguments: &Arguments, ground: &Ground) -> Result<Report> {
     let start = Instant::now();
     let in_minutes = |minutes: u64| start + Duration::from_secs(60 * minutes);
     match &arguments.command {
-        Command::Sample { minutes } => {
-            let flows = explored(arguments.flow.as_deref(), ground, seed).await?;
-            run_everything(ground, &flows, seed, Some(in_minutes(*minutes))).await
+        Command::Sample { minutes, flows } => {
+            let chosen = match arguments.flow.as_deref() {
+                Some(name) => named(name)?,
+                None => some(*flows, seed)?,
+            };
+            let flows = explored(chosen, ground, seed).await?;
+            // Whatever the exploring took.
+            let until = Instant::now() + Duration::from_secs(60 * minutes);
+            let report = run_everything(ground, &flows, seed, Some(until)).await?;
+            ensure!(report.totals() != (0, 0), "nothing was run: the time was over before the first plan");
+            Ok(report)
         }
         Command::All => {
-            let flows = explored(arguments.flow.as_deref(), ground, seed).await?;
+            let flows = explored(all_or(arguments.flow.as_deref())?, ground, seed).await?;
             run_everything(ground, &flows, seed, None).await
         }
         Command::Replay { plan } => {
             let plan: Plan = plan.parse()?;
-            let flows = explored(Some(&plan.flow), ground, plan.seed).await?;
-            run_all(ground, &flows, vec![vec![plan]], None).await
+            let flows = explored(named(&plan.flow)?, ground, plan.seed).await?;
+            Ok(run_all(ground, &flows, vec![vec![plan]], None).await?.without_void())
         }
         Command::Requests => {
-            for flow in explored(arguments.flow.as_deref(), ground, seed).await? {
+            for flow in explored(all_or(arguments.flow.as_deref())?, ground, seed).await? {
                 println!("{}: {:.1} s without a fault", flow.name(), flow.took().as_secs_f64());
                 flow.points().iter().for_each(|point| println!("{} | {point}", flow.name()));
             }
@@ -136,18 +150,36 @@ async fn carry_out(arguments: &Arguments, ground: &Ground) -> Result<Report> {
     }
 }
 
+fn named(name: &str) -> Result<Vec<Flow>> {
+    let names = || FLOWS.iter().map(|flow| flow.name).collect::<Vec<_>>().join(", ");
+    let flow =
+        Flow::named(name).with_context(|| format!("no flow is called {name}; there are {}", names()))?;
+    Ok(vec![flow])
+}
+
+fn all_or(name: Option<&str>) -> Result<Vec<Flow>> {
+    name.map_or_else(|| Ok(FLOWS.to_vec()), named)
+}
+
+/// Those that have failed before, and so many others, chosen by the seed.
+fn some(count: usize, seed: u64) -> Result<Vec<Flow>> {
+    let regressions = by_flow(REGRESSIONS)?;
+    let (mut chosen, mut others): (Vec<Flow>, Vec<Flow>) =
+        FLOWS.iter().partition(|flow| regressions.contains_key(flow.name));
+    others.shuffle(&mut SmallRng::seed_from_u64(seed));
+    chosen.extend(others.into_iter().take(count));
+    Ok(chosen)
+}
+
 /// Looks at flows without faults, beside each other.
-async fn explored(only: Option<&str>, ground: &Ground, seed: u64) -> Result<Vec<Explored>> {
-    let chosen: Vec<&Flow> = FLOWS.iter().filter(|flow| only.is_none_or(|name| name == flow.name)).collect();
-    let names = FLOWS.iter().map(|flow| flow.name).collect::<Vec<_>>().join(", ");
-    ensure!(!chosen.is_empty(), "no such flow; there are {names}");
+async fn explored(chosen: Vec<Flow>, ground: &Ground, seed: u64) -> Result<Vec<Explored>> {
     let begin = Instant::now();
     let queue = Mutex::new(VecDeque::from(chosen));
     let explorers = ground.groups.iter().map(async |group| {
         let mut flows = Vec::new();
         let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
         while let Some(flow) = next() {
-            let found = explore(ground, *flow, group, seed).await;
+            let found = explore(ground, flow, group, seed).await;
             flows.push(found.with_context(|| format!("{} without a fault", flow.name))?);
         }
         anyhow::Ok(flows)
@@ -166,7 +198,7 @@ async fn run_everything(
 ) -> Result<Report> {
     let regressions = by_flow(REGRESSIONS)?;
     let earlier = flows.iter().map(|flow| regressions.get(flow.name()).cloned().unwrap_or_default());
-    let mut report = run_all(ground, flows, earlier.collect(), None).await?;
+    let mut report = run_all(ground, flows, earlier.collect(), None).await?.without_void();
     let plans = flows.iter().map(|flow| flow.plans(seed)).collect();
     report.merge(run_all(ground, flows, plans, until).await?);
     for flow in flows {

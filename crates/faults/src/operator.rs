@@ -8,8 +8,11 @@ use keyslot_operator::cli::Arguments;
 use keyslot_operator::operator::{ANSWER_LIMIT, Operator};
 use kube::Config;
 use kube::client::ClientBuilder;
+use kube::client::retry::RetryPolicy;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use tower::buffer::BufferLayer;
+use tower::retry::RetryLayer;
 use tower::timeout::TimeoutLayer;
 
 use crate::faults::{FaultLayer, Faults, FaultyNodes};
@@ -52,8 +55,13 @@ impl Drop for RunningOperator {
 }
 
 async fn live(config: &Config, namespace: &str, faults: &Arc<Faults>) -> Result<()> {
-    let client = ClientBuilder::try_from(config.clone())?
+    // The client's own retries are above the faults, as they are above the network.
+    let mut config = config.clone();
+    config.default_retry = false;
+    let client = ClientBuilder::try_from(config)?
         .with_layer(&FaultLayer(Arc::clone(faults)))
+        .with_layer(&BufferLayer::new(1024))
+        .with_layer(&RetryLayer::new(RetryPolicy::server_retry()))
         .with_layer(&TimeoutLayer::new(ANSWER_LIMIT))
         .build();
     let line = ["operator", "--watch-namespaces", namespace, "--http-address", "127.0.0.1:0"];

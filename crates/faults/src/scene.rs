@@ -13,6 +13,7 @@ use kube::core::NamespaceResourceScope;
 use kube::{Client, ResourceExt};
 use serde_json::{Value, json};
 
+use crate::faults::Addresses;
 use crate::nodes::{Kubelets, Machine, Order};
 
 /// The cluster of every flow.
@@ -62,6 +63,12 @@ impl Scene {
         K::DynamicType: Default,
     {
         Api::namespaced(self.client.clone(), &self.namespace)
+    }
+
+    /// Tells the addresses of the pods at any time.
+    pub fn addresses(&self) -> Addresses {
+        let (kubelets, namespace) = (Arc::clone(&self.kubelets), self.namespace.clone());
+        Box::new(move || kubelets.addresses(&namespace))
     }
 
     /// The present version of everything.

@@ -1,6 +1,7 @@
 //! Decides about each request, and writes down all of them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -9,6 +10,9 @@ use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 use tokio::sync::{Notify, watch};
 
+use keyslot_planner::observed::RedisNode;
+
+use super::never::forbidden_request;
 use super::{Fault, Lane, Plan, Point};
 
 /// The longest time by which a seed delays a request, so that the loops interleave in ever new ways.
@@ -17,9 +21,17 @@ const LONGEST_DELAY: Duration = Duration::from_millis(25);
 /// How long nothing is seen of a kind.
 const HELD_FOR: Duration = Duration::from_secs(3);
 
+/// What the operator keeps copies of.
+const COLLECTIONS: &[&str] =
+    &["redisclusters", "pods", "configmaps", "secrets", "statefulsets", "services", "poddisruptionbudgets"];
+
+/// Tells the addresses that pods have now, whether somebody answers there or not.
+pub type Addresses = Box<dyn Fn() -> BTreeSet<IpAddr> + Send + Sync>;
+
 /// The faults of one run: at most one.
 pub struct Faults {
     plan: Option<Plan>,
+    addresses: Addresses,
     /// Version of everything at the start of the run.
     start: String,
     crash: Notify,
@@ -33,8 +45,14 @@ struct State {
     counts: BTreeMap<(Lane, String), usize>,
     record: Record,
     fired: bool,
-    /// Collections whose next list is an old one.
-    stale: BTreeSet<String>,
+    /// Events that were held back, and old lists that were shown: without any, such a fault has not happened.
+    unseen: usize,
+    /// Lists are old ones.
+    stale: bool,
+    /// Who answered at an address the last time that somebody did.
+    nodes: BTreeMap<IpAddr, RedisNode>,
+    /// Passwords that were put into Secrets.
+    passwords: BTreeSet<String>,
 }
 
 /// What was requested in a run.
@@ -46,7 +64,7 @@ pub struct Record {
     pub created: BTreeMap<String, usize>,
     /// How often each object was deleted.
     pub deleted: BTreeMap<String, usize>,
-    /// Commands that must never be said, and were.
+    /// What must never be said, and was.
     pub forbidden: Vec<String>,
 }
 
@@ -61,27 +79,31 @@ pub enum Verdict {
 
 impl Faults {
     /// Writes down only.
-    pub fn none(seed: u64) -> Self {
-        Self::new(None, seed, String::new())
+    pub fn none(seed: u64, addresses: Addresses) -> Self {
+        Self::new(None, seed, String::new(), addresses)
     }
 
     /// With this plan. `start` is the version of everything at the start of the run.
-    pub fn new(plan: Option<Plan>, seed: u64, start: String) -> Self {
+    pub fn new(plan: Option<Plan>, seed: u64, start: String, addresses: Addresses) -> Self {
         let state = State {
             random: SmallRng::seed_from_u64(seed),
             counts: BTreeMap::new(),
             record: Record::default(),
             fired: false,
-            stale: BTreeSet::new(),
+            unseen: 0,
+            stale: false,
+            nodes: BTreeMap::new(),
+            passwords: BTreeSet::new(),
         };
         let held = watch::Sender::new([].as_slice());
         let under_way = AtomicUsize::new(0);
-        Self { plan, start, crash: Notify::new(), held, under_way, state: Mutex::new(state) }
+        Self { plan, addresses, start, crash: Notify::new(), held, under_way, state: Mutex::new(state) }
     }
 
-    /// Whether the planned fault has happened.
+    /// Whether the planned fault has happened: the request has met it, and if it hides something, something was hidden.
     pub fn has_fired(&self) -> bool {
-        self.lock().fired
+        let state = self.lock();
+        state.fired && (state.unseen > 0 || !self.plan.as_ref().is_some_and(|plan| plan.fault.hides()))
     }
 
     /// Ends when the operator is to die.
@@ -133,6 +155,7 @@ impl Faults {
         let faults = Arc::clone(self);
         tokio::spawn(async move {
             tokio::time::sleep(HELD_FOR).await;
+            faults.lock().stale = false;
             faults.held.send_replace(&[]);
         });
     }
@@ -140,19 +163,25 @@ impl Faults {
     /// Ends when something of this collection may be seen.
     pub(super) async fn shown(&self, collection: &str) {
         let mut held = self.held.subscribe();
+        if held.borrow().contains(&collection) {
+            self.lock().unseen += 1;
+        }
         // The sender is ours.
         let _ = held.wait_for(|held| !held.contains(&collection)).await;
     }
 
-    /// The lists of the next life begin with how everything was at the start.
-    pub(super) fn make_stale(&self) {
-        let collections = ["redisclusters", "pods", "configmaps", "secrets", "statefulsets", "services"];
-        self.lock().stale = collections.map(str::to_owned).into();
+    /// The next life sees for a while how everything was at the start.
+    pub(super) fn make_stale(self: &Arc<Self>) {
+        self.lock().stale = true;
+        self.hold(COLLECTIONS);
     }
 
-    /// The version in which this collection is to be shown, once, if it is not the present one.
+    /// The version in which this collection is to be shown, if it is not the present one.
     pub(super) fn old_version(&self, collection: &str) -> Option<&str> {
-        (self.lock().stale.remove(collection) && !self.start.is_empty()).then_some(self.start.as_str())
+        let mut state = self.lock();
+        let old = state.stale && COLLECTIONS.contains(&collection) && !self.start.is_empty();
+        state.unseen += usize::from(old);
+        old.then_some(self.start.as_str())
     }
 
     /// The API server has carried it out.
@@ -167,7 +196,32 @@ impl Faults {
         *counts.entry(object.to_owned()).or_default() += 1;
     }
 
-    /// A command was about to be said that must never be said.
+    /// The addresses of all pods.
+    pub(super) fn addresses(&self) -> BTreeSet<IpAddr> {
+        (self.addresses)()
+    }
+
+    /// Who is at these addresses: the node that has answered now, or the last one that has answered there. Silence is no
+    /// death.
+    pub(super) fn at(&self, answers: Vec<(IpAddr, Option<RedisNode>)>) -> Vec<(IpAddr, RedisNode)> {
+        let mut state = self.lock();
+        let known = answers.into_iter().filter_map(|(ip, answer)| {
+            if let Some(node) = answer {
+                state.nodes.insert(ip, node);
+            }
+            Some((ip, state.nodes.get(&ip)?.clone()))
+        });
+        known.collect()
+    }
+
+    /// Looks into what is sent to the API server: passwords belong into Secrets, and nothing that keeps data is deleted.
+    pub(super) fn check(&self, class: &str, body: &str) {
+        if let Some(why) = forbidden_request(class, body, &mut self.lock().passwords) {
+            self.forbid(format!("{class}: {why}"));
+        }
+    }
+
+    /// Something was about to be said that must never be said.
     pub(super) fn forbid(&self, words: String) {
         self.lock().record.forbidden.push(words);
     }
@@ -195,7 +249,7 @@ mod tests {
         let class = "patch statefulsets/demo".to_owned();
         let at = Point { lane: Lane::Topology, class: class.clone(), number: 2 };
         let plan = Plan { flow: "f".to_owned(), at, fault: Fault::Conflict, seed: 1 };
-        let faults = Faults::new(Some(plan), 1, String::new());
+        let faults = Faults::new(Some(plan), 1, String::new(), Box::new(BTreeSet::new));
         let is_fault = |lane| matches!(faults.judge(lane, class.clone()), Verdict::Fault(Fault::Conflict));
         assert!(!is_fault(Lane::Topology));
         assert!(!is_fault(Lane::Settings), "the other loop counts for itself");

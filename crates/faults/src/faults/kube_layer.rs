@@ -54,11 +54,13 @@ where
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let created = created_name(&request);
+        let body = body(&request);
+        let created = created_name(request.method(), &body);
         let Some(class) = class(request.method(), request.uri().path(), created.as_deref()) else {
             return self.look(request);
         };
         let faults = Arc::clone(&self.faults);
+        faults.check(&class, &body);
         let verdict = faults.judge(Lane::current(), class.clone());
         let under_way = faults.begin();
         // Nothing of it is sent before the future is asked.
@@ -180,12 +182,16 @@ fn refusal(status: StatusCode, reason: &str) -> Result<Response<Answer>, BoxErro
 }
 
 /// The name of what a POST makes, which is in its body.
-fn created_name(request: &Request<Body>) -> Option<String> {
-    if request.method() != http::Method::POST {
+fn created_name(method: &http::Method, body: &str) -> Option<String> {
+    if method != http::Method::POST {
         return None;
     }
-    // What `kube` sends is whole from the beginning.
-    let body = request.body().try_clone()?.collect().now_or_never()?.ok()?.to_bytes();
-    let object: serde_json::Value = serde_json::from_slice(&body).ok()?;
+    let object: serde_json::Value = serde_json::from_str(body).ok()?;
     Some(object["metadata"]["name"].as_str()?.to_owned())
+}
+
+/// What `kube` sends is whole from the beginning.
+fn body(request: &Request<Body>) -> String {
+    let body = request.body().try_clone().and_then(|body| body.collect().now_or_never()?.ok());
+    body.map(|body| String::from_utf8_lossy(&body.to_bytes()).into_owned()).unwrap_or_default()
 }

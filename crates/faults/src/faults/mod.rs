@@ -12,7 +12,7 @@ mod plan;
 mod redis_layer;
 mod requests;
 
-pub use injection::{Faults, Record, Verdict};
+pub use injection::{Addresses, Faults, Record, Verdict};
 pub use kube_layer::FaultLayer;
 pub use lanes::{Lane, LaneLayer};
 pub use plan::{Fault, Plan, Point};

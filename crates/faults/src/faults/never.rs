@@ -1,15 +1,49 @@
-//! What must never be said to a node, whatever the operator believes.
+//! What must never be said to a node or to the API server, whatever the operator believes.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use k8s_openapi::ByteString;
 use keyslot_planner::command::{RedisCommand, Target};
 use keyslot_planner::observed::RedisNode;
+use serde_json::Value;
 
-/// Why a command must not be said while the nodes are like this.
-pub(super) fn forbidden(on: &Target, command: &RedisCommand, nodes: &[RedisNode]) -> Option<String> {
-    let node = nodes.iter().find(|node| node.id == on.node);
+/// What keeps data, or the way to it.
+const KEPT: [&str; 5] =
+    ["persistentvolumeclaims", "persistentvolumes", "secrets", "redisclusters", "namespaces"];
+
+/// Why a request to the API server must not be sent. Remembers the passwords that go into Secrets; a request without a
+/// body, or one that is no JSON, has none.
+pub(super) fn forbidden_request(class: &str, body: &str, passwords: &mut BTreeSet<String>) -> Option<String> {
+    let (verb, object) = class.split_once(' ')?;
+    let kind = object.split('/').next()?;
+    if verb == "delete" && KEPT.contains(&kind) {
+        return Some("it keeps data, or the way to it".to_owned());
+    }
+    if kind == "secrets" {
+        let body: Value = serde_json::from_str(body).ok()?;
+        let data: BTreeMap<String, Option<ByteString>> = serde_json::from_value(body["data"].clone()).ok()?;
+        let secret = |key: &str| key.contains("password") || key.starts_with("user.");
+        let texts = data.into_iter().filter(|(key, _)| secret(key)).filter_map(|(_, value)| value);
+        passwords.extend(
+            texts.filter_map(|value| String::from_utf8(value.0).ok()).filter(|text| text.len() >= 16),
+        );
+        return None;
+    }
+    passwords
+        .iter()
+        .any(|password| body.contains(password.as_str()))
+        .then(|| "it tells a password".to_owned())
+}
+
+/// Why a command must not be said while these nodes are at these addresses.
+pub(super) fn forbidden(on: &Target, command: &RedisCommand, at: &[(IpAddr, RedisNode)]) -> Option<String> {
+    let mut nodes = at.iter().map(|(_, node)| node);
+    let node = nodes.clone().find(|node| node.id == on.node);
     match command {
         RedisCommand::Forget(id) => {
-            let there = nodes.iter().find(|node| node.id == *id)?;
-            Some(format!("{id} is a living node with {} slots", there.slots().len()))
+            let there = nodes.find(|node| node.id == *id)?;
+            Some(format!("{id} lives, or nobody knows better; it has {} slots", there.slots().len()))
         }
         RedisCommand::Replicate(of) => {
             let node = node?;
@@ -17,12 +51,12 @@ pub(super) fn forbidden(on: &Target, command: &RedisCommand, nodes: &[RedisNode]
             empties.then(|| format!("it would lose its {} keys to follow {of}", node.keys))
         }
         RedisCommand::AddSlots(slots) => {
-            let owner = nodes.iter().find(|node| !node.slots().intersection(slots).is_empty())?;
+            let owner = nodes.find(|node| !node.slots().intersection(slots).is_empty())?;
             Some(format!("{} owns some of {slots}", owner.id))
         }
         RedisCommand::Meet { ip, node } => {
-            let stranger = nodes.iter().all(|known| known.id != *node);
-            stranger.then(|| format!("nobody knows who is at {ip}"))
+            let known = at.iter().any(|(there, known)| there == ip && known.id == *node);
+            (!known).then(|| format!("{node} is not at {ip}"))
         }
         RedisCommand::SetUser { tokens, .. } => {
             let plain = tokens.iter().any(|token| token.as_str().starts_with('>'));
@@ -34,8 +68,6 @@ pub(super) fn forbidden(on: &Target, command: &RedisCommand, nodes: &[RedisNode]
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-    use std::net::IpAddr;
     use std::time::Duration;
 
     use keyslot_planner::acl::AclToken;
@@ -45,7 +77,9 @@ mod tests {
 
     use super::*;
 
-    const IP: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 88, 0, 10));
+    fn ip(number: u8) -> IpAddr {
+        [10, 88, 0, number].into()
+    }
 
     fn id(number: u8) -> NodeId {
         format!("{number:040x}").parse().unwrap()
@@ -74,15 +108,15 @@ mod tests {
     #[test]
     fn what_loses_data_is_forbidden_and_what_forms_a_cluster_is_not() {
         let nodes = [
-            primary(1, SlotSet::share(0, 2), 5),
-            primary(2, SlotSet::empty(), 0),
-            primary(3, SlotSet::empty(), 7),
+            (ip(1), primary(1, SlotSet::share(0, 2), 5)),
+            (ip(2), primary(2, SlotSet::empty(), 0)),
+            (ip(3), primary(3, SlotSet::empty(), 7)),
         ];
         let said_to = |number, command| {
-            let on = Target { pod: PodName::new("demo-0"), ip: IP, node: id(number) };
+            let on = Target { pod: PodName::new("demo-0"), ip: ip(number), node: id(number) };
             forbidden(&on, &command, &nodes).is_some()
         };
-        let meet = |number| RedisCommand::Meet { ip: IP, node: id(number) };
+        let meet = |at, number| RedisCommand::Meet { ip: ip(at), node: id(number) };
         let user = |token: &str| {
             let tokens = vec![AclToken::parse(token).unwrap()];
             RedisCommand::SetUser { name: "app".to_owned(), tokens }
@@ -94,9 +128,23 @@ mod tests {
         assert!(!said_to(2, RedisCommand::Replicate(id(1))));
         assert!(said_to(2, RedisCommand::AddSlots(SlotSet::share(0, 2))), "they have an owner");
         assert!(!said_to(2, RedisCommand::AddSlots(SlotSet::share(1, 2))));
-        assert!(said_to(1, meet(9)), "a stranger");
-        assert!(!said_to(1, meet(2)));
+        assert!(said_to(1, meet(9, 9)), "a stranger");
+        assert!(said_to(1, meet(3, 2)), "somebody else is there");
+        assert!(!said_to(1, meet(2, 2)));
         assert!(said_to(1, user(">in-plain-text")));
         assert!(!said_to(1, user("+get")));
+    }
+
+    #[test]
+    fn passwords_belong_into_secrets_and_what_keeps_data_is_not_deleted() {
+        let mut passwords = BTreeSet::new();
+        let mut why = |class: &str, body: &str| forbidden_request(class, body, &mut passwords).is_some();
+        // `secret-of-16-letters` as Kubernetes writes it.
+        let secret = r#"{"data":{"operator-password":"c2VjcmV0LW9mLTE2LWxldHRlcnM="}}"#;
+        assert!(!why("create secrets/demo-system", secret));
+        assert!(why("patch configmaps/demo-acl", r#"{"data":{"users.acl":"user a >secret-of-16-letters"}}"#));
+        assert!(!why("patch configmaps/demo-acl", r#"{"data":{"users.acl":"user a #ab12"}}"#));
+        assert!(why("delete persistentvolumeclaims/data-demo-0", ""));
+        assert!(!why("delete pods/demo-0", ""));
     }
 }

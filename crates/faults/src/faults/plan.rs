@@ -71,6 +71,11 @@ impl Fault {
         }
     }
 
+    /// Whether it hides something, which proves nothing where there is nothing to hide.
+    pub const fn hides(self) -> bool {
+        !self.held().is_empty() || matches!(self, Self::StaleStart)
+    }
+
     /// The collections of which nothing is seen for a while.
     pub const fn held(self) -> &'static [&'static str] {
         match self {
@@ -123,10 +128,11 @@ pub struct Plan {
     pub seed: u64,
 }
 
-impl Point {
-    /// Whether a run may be without it: how often the status is written depends on when nodes answer.
+impl Plan {
+    /// Whether a run may pass it by: how often the status is written depends on when nodes answer, and whether there is
+    /// something to hide on what happens next.
     pub fn depends_on_the_moment(&self) -> bool {
-        self.class.ends_with("/status")
+        self.at.class.ends_with("/status") || self.fault.hides()
     }
 }
 

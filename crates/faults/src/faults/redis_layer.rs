@@ -1,8 +1,8 @@
 //! The layer between the operator and Redis nodes. It looks at all of them before it lets a command pass.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join_all;
@@ -18,32 +18,51 @@ use super::{Fault, Faults, Lane, Verdict};
 
 /// How long an answer is waited for that does not come.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// How long a node may take that is looked at before a command.
+const LOOK: Duration = Duration::from_millis(500);
 
 /// The real nodes, with the faults of a run.
 pub struct FaultyNodes {
     real: NodeConnections,
     faults: Arc<Faults>,
-    /// Where nodes were seen, for a look of our own.
-    seen: Mutex<BTreeMap<IpAddr, Credentials>>,
 }
 
 impl FaultyNodes {
     /// For one life of the operator.
     pub fn new(faults: Arc<Faults>) -> Self {
-        Self { real: NodeConnections::new(), faults, seen: Mutex::default() }
+        Self { real: NodeConnections::new(), faults }
     }
 
     /// Looks at all nodes itself, at the moment before a command: what the operator believes may be old.
-    async fn look(&self) -> Vec<RedisNode> {
-        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let looks = seen.iter().map(|(ip, credentials)| self.real.observe(*ip, credentials, PATIENCE));
-        join_all(looks).await.into_iter().flatten().collect()
+    async fn look(&self, credentials: &Credentials) -> Vec<(IpAddr, RedisNode)> {
+        let looks = self
+            .faults
+            .addresses()
+            .into_iter()
+            .map(async |ip| (ip, self.real.observe(ip, credentials, LOOK).await.ok()));
+        self.faults.at(join_all(looks).await)
     }
 
-    async fn check(&self, on: &Target, command: &RedisCommand) {
-        if let Some(why) = forbidden(on, command, &self.look().await) {
+    async fn check(&self, on: &Target, credentials: &Credentials, command: &RedisCommand) {
+        if let Some(why) = forbidden(on, command, &self.look(credentials).await) {
             self.faults.forbid(format!("{} to {}: {why}", command.kind(), on.pod));
         }
+    }
+}
+
+/// What a command is about. Which node is met by which, and in which order, is different in each run.
+fn class(on: &Target, command: &RedisCommand) -> String {
+    let kind = command.kind();
+    match command {
+        RedisCommand::SetUser { name, .. } | RedisCommand::DeleteUser(name) => {
+            format!("redis {kind} {name} {}", on.pod)
+        }
+        RedisCommand::SetConfigEpoch(_)
+        | RedisCommand::AddSlots(_)
+        | RedisCommand::Meet { .. }
+        | RedisCommand::Replicate(_)
+        | RedisCommand::Forget(_)
+        | RedisCommand::SetConfig(_) => format!("redis {kind}"),
     }
 }
 
@@ -54,7 +73,6 @@ impl NodeClient for FaultyNodes {
         credentials: &Credentials,
         limit: Duration,
     ) -> Result<RedisNode, Unreachable> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).insert(ip, credentials.clone());
         self.real.observe(ip, credentials, limit).await
     }
 
@@ -74,9 +92,9 @@ impl NodeClient for FaultyNodes {
         credentials: &Credentials,
         command: &RedisCommand,
     ) -> Result<(), CommandError> {
-        self.check(on, command).await;
-        let verdict = self.faults.judge(Lane::current(), format!("redis {}", command.kind()));
         let _under_way = self.faults.begin();
+        self.check(on, credentials, command).await;
+        let verdict = self.faults.judge(Lane::current(), class(on, command));
         let said = self.real.execute(on, credentials, command);
         let refused = |words: &str| CommandError::Refused { kind: Refusal::Other, words: words.to_owned() };
         match verdict {
@@ -120,7 +138,6 @@ impl NodeClient for FaultyNodes {
 
 impl Nodes for FaultyNodes {
     fn keep_only(&self, addresses: &BTreeSet<IpAddr>) {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).retain(|ip, _| addresses.contains(ip));
         self.real.keep_only(addresses);
     }
 }

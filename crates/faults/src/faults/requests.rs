@@ -2,7 +2,7 @@
 
 use http::{Method, Uri};
 
-/// `patch configmaps/demo-acl`, or `patch redisclusters/demo/status`; a POST goes to `create configmaps`.
+/// `patch configmaps/demo-acl`, or `patch redisclusters/demo/status`; a POST is `create configmaps/demo-acl`.
 /// `None` for requests that change nothing, and for those that are no part of a cluster: leases and events.
 pub fn class(method: &Method, path: &str, created: Option<&str>) -> Option<String> {
     let verb = match *method {

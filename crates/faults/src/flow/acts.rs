@@ -7,10 +7,10 @@ use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Secret};
 use keyslot_api::v1alpha1::RedisClusterSpec;
 use kube::ResourceExt;
-use kube::api::PostParams;
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
-use super::clusters::{on_volumes, other_users};
+use super::clusters::{on_volumes, other_users, with_users};
 use crate::nodes::{Machine, Order};
 use crate::oracles::ledger;
 use crate::scene::{NAME, Scene, until};
@@ -25,6 +25,21 @@ pub(super) async fn change_and_wait(scene: &Scene, spec: Value) -> Result<()> {
     scene.change(spec).await?;
     scene.ready().await?;
     scene.says("UpdatePending", "False", None).await
+}
+
+/// The users of the start, and nothing left of others: what a person would clean up.
+pub(super) async fn restore_users(scene: &Scene) -> Result<()> {
+    change_and_wait(scene, json!({ "users": with_users().users })).await?;
+    let mut passwords = serde_json::Map::new();
+    for user in ["fresh", "off"] {
+        let left =
+            scene.api::<Secret>().delete(&format!("{NAME}-user-{user}"), &DeleteParams::default()).await;
+        ensure!(left.is_ok() || user == "off", "no Secret of {user} was left: {left:?}");
+        passwords.insert(format!("user.{user}"), Value::Null);
+    }
+    let patch = Patch::Merge(json!({ "data": passwords }));
+    scene.api::<Secret>().patch(&format!("{NAME}-system"), &PatchParams::default(), &patch).await?;
+    Ok(())
 }
 
 pub(super) async fn edit_while_paused(scene: &Scene) -> Result<()> {
@@ -118,7 +133,7 @@ pub(super) async fn cut_power(scene: &Scene) -> Result<()> {
     let machines = Machine::of_group(&scene.group);
     let machine =
         machines.iter().find(|machine| machine.name == host).context("a pod of nobody's machine")?;
-    scene.kubelets.power_off(&machine.name);
+    scene.kubelets.power_off(&machine.name).await;
     scene.says("Degraded", "True", Some("NodeUnreachable")).await?;
     scene.says("SlotsCovered", "True", None).await?;
     scene.kubelets.power_on(machine).await?;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Write;
 use std::fs;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -22,7 +22,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::machines::{HEARTBEAT, Machine};
-use super::network::Addresses;
+use super::network::{Addresses, Cable};
 use super::objects::Objects;
 use super::pod::{self, Life};
 use super::provisioner;
@@ -71,7 +71,16 @@ struct Played {
     machine: String,
     seen: watch::Sender<Arc<Pod>>,
     orders: mpsc::UnboundedSender<Order>,
+    cable: Arc<Cable>,
     task: JoinHandle<()>,
+}
+
+impl Played {
+    /// Ends without a word to anybody.
+    async fn vanish(self) {
+        self.cable.cut().await;
+        self.task.abort();
+    }
 }
 
 impl Kubelets {
@@ -100,6 +109,13 @@ impl Kubelets {
     /// The names of all pods, as a file.
     pub fn hosts(&self) -> PathBuf {
         self.shared.hosts()
+    }
+
+    /// The addresses that pods of a namespace have, whether they answer or not.
+    pub fn addresses(&self, namespace: &str) -> BTreeSet<IpAddr> {
+        let ours = format!(".{namespace}.svc.cluster.local");
+        let names = lock(&self.shared.names);
+        names.iter().filter(|(name, _)| name.ends_with(&ours)).map(|(_, ip)| (*ip).into()).collect()
     }
 
     /// Adds machines.
@@ -133,15 +149,13 @@ impl Kubelets {
     }
 
     /// Cuts the power of a machine: what runs there is gone, and nobody tells.
-    pub fn power_off(&self, machine: &str) {
+    pub async fn power_off(&self, machine: &str) {
         lock(&self.shared.powered).retain(|one| one.name != machine);
-        lock(&self.shared.pods).retain(|_, played| {
-            let goes = played.machine == machine;
-            if goes {
-                played.task.abort();
-            }
-            !goes
-        });
+        let gone: Vec<Played> = lock(&self.shared.pods)
+            .extract_if(|_, played| played.machine == machine)
+            .map(|(_, played)| played)
+            .collect();
+        join_all(gone.into_iter().map(Played::vanish)).await;
     }
 
     /// Starts a machine again; its pods come back with new containers and addresses.
@@ -232,8 +246,9 @@ async fn follow_pods(shared: Arc<Shared>) {
             Ok(Event::Apply(pod) | Event::InitApply(pod)) => seen(&shared, pod),
             Ok(Event::Delete(pod)) => {
                 // By force: the API server does not wait for anybody, and neither does the process.
-                if let Some(played) = lock(&shared.pods).remove(&pod.uid().unwrap_or_default()) {
-                    played.task.abort();
+                let gone = lock(&shared.pods).remove(&pod.uid().unwrap_or_default());
+                if let Some(played) = gone {
+                    tokio::spawn(played.vanish());
                 }
             }
             Ok(Event::Init | Event::InitDone) => {}
@@ -256,7 +271,8 @@ fn seen(shared: &Arc<Shared>, pod: Pod) {
     let name = format!("{}/{}", pod.namespace().unwrap_or_default(), pod.name_any());
     let (seen, updates) = watch::channel(Arc::new(pod));
     let (orders, ordered) = mpsc::unbounded_channel();
-    let life = Life { updates, orders: ordered };
+    let cable = Arc::<Cable>::default();
+    let life = Life { updates, orders: ordered, cable: Arc::clone(&cable) };
     let task = tokio::spawn(pod::play(Arc::clone(shared), life));
-    pods.insert(uid, Played { name, machine, seen, orders, task });
+    pods.insert(uid, Played { name, machine, seen, orders, cable, task });
 }

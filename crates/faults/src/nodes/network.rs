@@ -70,7 +70,36 @@ impl Network {
 
     /// Removes it; processes in it keep it alive.
     pub async fn remove(self) -> Result<()> {
-        ip_commands(&[], &format!("link delete v{0}\nnetns delete {0}\n", self.name)).await
+        remove(&self.name).await
+    }
+}
+
+async fn remove(name: &str) -> Result<()> {
+    ip_commands(&[], &format!("link delete v{name}\nnetns delete {name}\n")).await
+}
+
+/// The network that a pod has at the moment, for those who take it away from outside.
+#[derive(Default)]
+pub struct Cable(Mutex<Option<String>>);
+
+impl Cable {
+    /// The pod has got this network.
+    pub fn put(&self, network: String) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(network);
+    }
+
+    /// Whoever takes it has to remove it.
+    pub fn take(&self) -> Option<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Takes it away under the feet of what runs there: nobody hears anything more of it, not even a farewell.
+    pub async fn cut(&self) {
+        if let Some(name) = self.take()
+            && let Err(error) = remove(&name).await
+        {
+            eprintln!("the network {name}: {error:#}");
+        }
     }
 }
 

@@ -15,11 +15,11 @@ use nix::sys::signal::Signal;
 use serde_json::json;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::container::{Container, ContainerPlan};
 use super::kubelet::{Order, Shared};
-use super::network::Network;
+use super::network::{Cable, Network};
 use super::probes::{Health, watch_health};
 use super::projection::Projection;
 use super::status::{Ended, Report, State, now};
@@ -32,6 +32,8 @@ pub struct Life {
     pub updates: watch::Receiver<Arc<Pod>>,
     /// What a test does to it.
     pub orders: mpsc::UnboundedReceiver<Order>,
+    /// Tells which network it has.
+    pub cable: Arc<Cable>,
 }
 
 /// A container that ends is started again at once, and after that with delays up to this. A real kubelet waits from
@@ -43,7 +45,7 @@ const LOOK: Duration = Duration::from_millis(300);
 /// Plays a pod to its end.
 pub async fn play(shared: Arc<Shared>, life: Life) {
     let pod = life.updates.borrow().clone();
-    if let Err(error) = Playing::of(shared, &pod).live(life).await {
+    if let Err(error) = Playing::of(shared, &pod, Arc::clone(&life.cable)).live(life).await {
         eprintln!("pod {}/{}: {error:#}", pod.namespace().unwrap_or_default(), pod.name_any());
     }
 }
@@ -54,6 +56,7 @@ struct Playing {
     api: Api<Pod>,
     folder: PathBuf,
     network: Option<Network>,
+    cable: Arc<Cable>,
     /// Volumes that are made from ConfigMaps and Secrets.
     files: BTreeMap<String, Projection>,
     report: Report,
@@ -68,7 +71,7 @@ enum End {
 }
 
 impl Playing {
-    fn of(shared: Arc<Shared>, pod: &Arc<Pod>) -> Self {
+    fn of(shared: Arc<Shared>, pod: &Arc<Pod>, cable: Arc<Cable>) -> Self {
         let namespace = pod.namespace().unwrap_or_default();
         let api = Api::namespaced(shared.objects.client.clone(), &namespace);
         let folder = shared.folder.join("pods").join(pod.uid().unwrap_or_default());
@@ -77,7 +80,16 @@ impl Playing {
         let restarts = before.and_then(|all| all.first()).map_or(0, |one| one.restart_count + 1);
         let state = State::Waiting("ContainerCreating", String::new());
         let report = Report { ip: None, state, last: None, restarts };
-        Self { shared, pod: Arc::clone(pod), api, folder, network: None, files: BTreeMap::new(), report }
+        Self {
+            shared,
+            pod: Arc::clone(pod),
+            api,
+            folder,
+            network: None,
+            cable,
+            files: BTreeMap::new(),
+            report,
+        }
     }
 
     async fn live(&mut self, mut life: Life) -> Result<()> {
@@ -92,6 +104,8 @@ impl Playing {
             let end = self.run(&mut container, &mut life).await;
             let status = match end {
                 End::Deleted => {
+                    // With the grace period that was asked for.
+                    self.pod = life.updates.borrow().clone();
                     self.stop(&mut container).await;
                     break;
                 }
@@ -207,10 +221,11 @@ impl Playing {
             let hook = spec.lifecycle.as_ref()?.pre_stop.as_ref()?.exec.as_ref()?;
             hook.command.clone()
         });
+        let begin = Instant::now();
         if let Some(hook) = hook {
             container.door().exec(&hook, grace).await;
         }
-        container.stop(grace).await;
+        container.stop(grace.saturating_sub(begin.elapsed())).await;
     }
 
     /// The pod has ended: its name is free.
@@ -234,6 +249,7 @@ impl Playing {
             self.shared.call(name, None);
         }
         self.report.ip = None;
+        self.cable.take();
         if let Some(network) = self.network.take()
             && let Err(error) = network.remove().await
         {

@@ -7,6 +7,8 @@ use redis::AsyncCommands;
 use redis::cluster::ClusterClientBuilder;
 use redis::cluster_async::ClusterConnection;
 use sha2::{Digest, Sha256};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
 use crate::scene::{Scene, until};
 
@@ -17,6 +19,8 @@ pub const PASSWORD: &str = "written-and-acknowledged";
 
 /// How many keys are written, over all slots.
 const KEYS: usize = 200;
+/// Of an application that writes while something happens.
+const WRITE_PAUSE: Duration = Duration::from_millis(20);
 
 /// The user as `spec.users` has it.
 pub fn user() -> keyslot_api::v1alpha1::User {
@@ -50,6 +54,44 @@ pub async fn is_complete(scene: &Scene) -> Result<()> {
         ensure!(found == Some(key), "ledger:{key} is {found:?}");
     }
     Ok(())
+}
+
+/// Writes all the time, as an application does that knows nothing of the operator.
+pub struct Writer {
+    stop: CancellationToken,
+    task: JoinHandle<Result<usize>>,
+}
+
+impl Writer {
+    /// Starts to write.
+    pub async fn start(scene: &Scene) -> Result<Self> {
+        let stop = CancellationToken::new();
+        let task = tokio::spawn(write_until(connect(scene).await?, stop.clone()));
+        Ok(Self { stop, task })
+    }
+
+    /// Ends it. No write has failed, and all are there.
+    pub async fn stop(self, scene: &Scene) -> Result<()> {
+        self.stop.cancel();
+        let written = self.task.await??;
+        let mut cluster = connect(scene).await?;
+        for number in 0..written {
+            let found: Option<usize> = cluster.get(format!("written:{number}")).await?;
+            ensure!(found == Some(number), "written:{number} was acknowledged and is {found:?}");
+        }
+        Ok(())
+    }
+}
+
+async fn write_until(mut cluster: ClusterConnection, stop: CancellationToken) -> Result<usize> {
+    let mut written = 0;
+    while !stop.is_cancelled() {
+        let key = format!("written:{written}");
+        let () = cluster.set(&key, written).await.with_context(|| format!("writing {key}"))?;
+        written += 1;
+        tokio::time::sleep(WRITE_PAUSE).await;
+    }
+    Ok(written)
 }
 
 async fn connect(scene: &Scene) -> Result<ClusterConnection> {

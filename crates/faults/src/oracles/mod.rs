@@ -2,4 +2,5 @@
 
 pub mod invariants;
 pub mod ledger;
+pub mod logins;
 pub mod snapshot;

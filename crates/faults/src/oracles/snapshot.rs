@@ -1,6 +1,6 @@
 //! The end state of a run: every object of the namespace, without what differs from run to run.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
 use kube::api::{Api, DynamicObject, ListParams};
@@ -25,30 +25,41 @@ const KINDS: [(&str, &str, &str); 8] = [
 ];
 
 /// Differs from run to run and tells nothing: identity, time, and what Kubernetes' controllers write.
-const VOLATILE: [&str; 9] = [
+const VOLATILE: [&str; 7] = [
     "creationTimestamp",
-    "deletionTimestamp",
     "generation",
     "generateName",
     "managedFields",
     "resourceVersion",
     "selfLink",
     "uid",
-    "finalizers",
 ];
 
-/// Labels and annotations that others write, or that are made from such.
-const VOLATILE_MARKS: [&str; 4] =
-    ["controller-revision-hash", "keyslot.dev/applied", "keyslot.dev/shard", "keyslot.dev/role"];
+/// Labels and annotations that others write, or that are made from such. Of shard and role the invariants know more.
+const VOLATILE_MARKS: [&str; 11] = [
+    "apps.kubernetes.io/pod-index",
+    "controller-revision-hash",
+    "keyslot.dev/applied",
+    "keyslot.dev/role",
+    "keyslot.dev/shard",
+    "pv.kubernetes.io/bind-completed",
+    "pv.kubernetes.io/bound-by-controller",
+    "topology.kubernetes.io/zone",
+    "volume.beta.kubernetes.io/storage-provisioner",
+    "volume.kubernetes.io/selected-node",
+    "volume.kubernetes.io/storage-provisioner",
+];
 
 /// Takes a picture of the namespace.
 pub async fn take(scene: &Scene) -> Result<Snapshot> {
     let mut snapshot = Snapshot::new();
+    let mut living = BTreeSet::new();
     for (group, version, kind) in KINDS {
         let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind));
         let api = Api::<DynamicObject>::namespaced_with(scene.client.clone(), &scene.namespace, &resource);
         for object in api.list(&ListParams::default()).await? {
             let name = object.metadata.name.clone().unwrap_or_default();
+            living.extend(object.metadata.uid.clone());
             if name != "kube-root-ca.crt" {
                 let masked = masked(kind, serde_json::to_value(object)?).to_string();
                 // Every scene has its own.
@@ -57,7 +68,17 @@ pub async fn take(scene: &Scene) -> Result<Snapshot> {
             }
         }
     }
+    for object in snapshot.values_mut() {
+        mark_owners(object, &living);
+    }
     Ok(snapshot)
+}
+
+/// Of owners counts whether they live: one of the same name may be gone.
+fn mark_owners(object: &mut Value, living: &BTreeSet<String>) {
+    for owner in object["metadata"]["ownerReferences"].as_array_mut().into_iter().flatten() {
+        owner["uid"] = json!(owner["uid"].as_str().is_some_and(|uid| living.contains(uid)));
+    }
 }
 
 /// The object without what differs from run to run.
@@ -66,13 +87,11 @@ fn masked(kind: &str, mut object: Value) -> Value {
         metadata.retain(|field, _| !VOLATILE.contains(&field.as_str()));
         for marks in ["labels", "annotations"] {
             if let Some(marks) = metadata.get_mut(marks).and_then(Value::as_object_mut) {
-                marks.retain(|key, _| {
-                    !VOLATILE_MARKS.contains(&key.as_str()) && !key.contains("kubernetes.io/")
-                });
+                marks.retain(|key, _| !VOLATILE_MARKS.contains(&key.as_str()));
             }
         }
-        for owner in metadata.get_mut("ownerReferences").and_then(Value::as_array_mut).into_iter().flatten() {
-            owner["uid"] = Value::Null;
+        if let Some(time) = metadata.get_mut("deletionTimestamp") {
+            *time = json!("it goes");
         }
     }
     match kind {
@@ -83,8 +102,7 @@ fn masked(kind: &str, mut object: Value) -> Value {
                 "readyNodes": object["status"]["readyNodes"],
                 // Which shard has which number may differ.
                 "slots": object["status"]["shards"].as_array().map(|all| {
-                    let slots = all.iter().filter_map(|shard| shard["slots"].as_str());
-                    slots.collect::<std::collections::BTreeSet<_>>()
+                    all.iter().filter_map(|shard| shard["slots"].as_str()).collect::<BTreeSet<_>>()
                 }),
             });
         }
@@ -153,7 +171,7 @@ pub fn differences(expected: &Snapshot, found: &Snapshot) -> Vec<String> {
 fn compare(path: &str, wanted: &Value, found: &Value, lines: &mut Vec<String>) {
     match (wanted, found) {
         (Value::Object(wanted), Value::Object(found)) => {
-            let keys: std::collections::BTreeSet<&String> = wanted.keys().chain(found.keys()).collect();
+            let keys: BTreeSet<&String> = wanted.keys().chain(found.keys()).collect();
             for key in keys {
                 let (wanted, found) = (wanted.get(key), found.get(key));
                 let or_nothing = |value: Option<&Value>| value.cloned().unwrap_or_default();
@@ -182,6 +200,19 @@ mod tests {
         let acl = |text: &str| masked("ConfigMap", json!({ "metadata": {}, "data": { "users.acl": text } }));
         assert_eq!(acl("user a on #12 ~*"), acl("user a on #34 ~*"));
         assert_ne!(acl("user a on #12 ~*"), acl("user a off #12 ~*"));
+    }
+
+    #[test]
+    fn an_object_of_an_owner_that_is_gone_and_one_that_goes_are_seen() {
+        let owned = |uid: &str| {
+            let mut object = json!({ "metadata": { "ownerReferences": [{ "name": "demo", "uid": uid }] } });
+            mark_owners(&mut object, &BTreeSet::from(["now".to_owned()]));
+            object
+        };
+        assert_ne!(owned("now"), owned("before"));
+        assert_eq!(owned("before"), owned("long before"));
+        let going = json!({ "metadata": { "name": "s", "deletionTimestamp": "2026-11-21T12:00:00Z" } });
+        assert_ne!(masked("Pod", going), masked("Pod", json!({ "metadata": { "name": "s" } })));
     }
 
     #[test]

@@ -68,6 +68,7 @@ impl Playing {
         let pod = format!("{}/{}", self.pod.namespace().unwrap_or_default(), self.pod.name_any());
         let ip = self.shared.addresses.give(&pod);
         let network = Network::make(&format!("p{}", self.shared.serial()), ip).await?;
+        self.cable.put(network.name.clone());
         self.report.ip = Some(ip);
         if let Some(name) = self.dns_name() {
             self.shared.call(name, Some(ip));

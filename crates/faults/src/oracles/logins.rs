@@ -1,0 +1,108 @@
+//! Who must be let in, and the users that a node must have: no more, no less, as in the file that it starts from.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Context, Result, ensure};
+use k8s_openapi::api::core::v1::Secret;
+use keyslot_api::v1alpha1::RedisCluster;
+use kube::ResourceExt;
+
+use crate::scene::NAME;
+
+/// What Kubernetes' Secrets promise.
+pub struct Logins {
+    /// The operator's password.
+    pub operator: String,
+    /// Users and passwords that let somebody in.
+    pub valid: Vec<(String, String)>,
+}
+
+impl Logins {
+    /// Of all Secrets of the namespace.
+    pub fn of(cluster: &RedisCluster, secrets: &[Secret]) -> Result<Self> {
+        let text = |secret: &Secret, key: &str| {
+            let value = secret.data.as_ref()?.get(key)?;
+            String::from_utf8(value.0.clone()).ok()
+        };
+        let system = secrets.iter().find(|secret| secret.name_any() == format!("{NAME}-system"));
+        let system = |key: &str| {
+            let found = system.and_then(|secret| text(secret, key));
+            found.with_context(|| format!("no {key} in the system Secret"))
+        };
+        let mut valid: Vec<(String, String)> = cluster
+            .spec
+            .users
+            .iter()
+            .filter(|user| user.enabled)
+            .filter_map(|user| {
+                let own = |secret: &&Secret| text(secret, "username").as_ref() == Some(&user.name);
+                Some((user.name.clone(), text(secrets.iter().find(own)?, "password")?))
+            })
+            .collect();
+        for user in ["probe", "replication"] {
+            valid.push((format!("keyslot-{user}"), system(&format!("{user}-password"))?));
+        }
+        Ok(Self { operator: system("operator-password")?, valid })
+    }
+}
+
+/// A node has exactly the users of the file with their passwords, and the same rules as the first node.
+pub fn users_are(file: &BTreeSet<String>, first: &BTreeSet<String>, list: &BTreeSet<String>) -> Result<()> {
+    let (wanted, found) = (passwords(file), passwords(list));
+    ensure!(found == wanted, "they are {found:?}, and in the file {wanted:?}");
+    let differ: Vec<&String> = list.symmetric_difference(first).collect();
+    ensure!(differ.is_empty(), "not the same on all nodes: {differ:?}");
+    Ok(())
+}
+
+/// Name, whether it is switched on, and hashes of each user.
+fn passwords(lines: &BTreeSet<String>) -> BTreeSet<Vec<&str>> {
+    let of = |line: &'_ str| -> bool { line.starts_with('#') || line == "on" };
+    lines
+        .iter()
+        .map(|line| {
+            let mut words = line.split(' ').skip(1);
+            let name = words.next().into_iter();
+            name.chain(words.filter(|word| of(word))).collect()
+        })
+        .collect()
+}
+
+/// Lines that start with `user`, of a file or of an answer as on the wire, in an order that is always the same: Redis
+/// shows passwords as they were set, and subcommands as its hash tables have them, which each process seeds by itself.
+/// `sanitize-payload` is the default.
+pub fn lines_of_users(text: &str) -> BTreeSet<String> {
+    let lines = text.lines().filter(|line| line.starts_with("user "));
+    let in_order = |line: &str| {
+        let mut words: Vec<&str> = line.split(' ').filter(|word| *word != "sanitize-payload").collect();
+        // The first two are `user` and its name.
+        words[2..].sort_unstable();
+        words.join(" ")
+    };
+    lines.map(in_order).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIST: &str = "*2\r\n$20\r\nuser default off -@all\r\n$9\r\nuser app on #2 #1 ~* +get\r\n";
+    const FILE: &str = "user default off -@all\nuser app on #1 #2 ~* +get\n";
+
+    #[test]
+    fn users_that_are_missing_additional_or_different_are_seen() {
+        let list = lines_of_users(LIST);
+        let file = |text: &str| lines_of_users(text);
+        users_are(&file(FILE), &list, &list).unwrap();
+        for wrong in [
+            FILE.replace("#1 #2", "#1"),
+            FILE.replace("user app on", "user app off"),
+            FILE.replace("user default off -@all\n", ""),
+            format!("{FILE}user more on #3\n"),
+        ] {
+            assert!(users_are(&file(&wrong), &list, &list).is_err(), "{wrong}");
+        }
+        let other = lines_of_users(&LIST.replace("+get", "+set"));
+        assert!(users_are(&file(FILE), &list, &other).is_err());
+    }
+}
