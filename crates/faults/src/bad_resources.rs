@@ -135,8 +135,8 @@ impl Bench {
             let cluster = self.scene.cluster().await?;
             match told(&cluster, field) {
                 Some(Told::Yes) => return Ok(()),
-                Some(Told::Nothing) if field.starts_with("/users") => {
-                    // In force, then: on every node, and in the file.
+                Some(Told::Nothing) if field.starts_with("/users") && has_ledger(&cluster) => {
+                    // In force, then: on every node, and in the file. Without the ledger's user nobody can look.
                     return invariants::hold(&self.scene, END).await;
                 }
                 Some(Told::Nothing) if is_live(field) => return Ok(()),
@@ -177,9 +177,13 @@ fn told(cluster: &RedisCluster, field: &str) -> Option<Told> {
     telling.any(|one| one.message.contains(name) || one.type_ == "Paused").then_some(Told::Yes)
 }
 
+fn has_ledger(cluster: &RedisCluster) -> bool {
+    cluster.spec.users.iter().any(|user| user.name == ledger::USER)
+}
+
 /// Fields whose changes are in force at once, so that nothing needs to be told.
 fn is_live(field: &str) -> bool {
-    ["/paused", "/storage/retentionPolicy"].iter().any(|live| field.starts_with(live))
+    ["/users", "/paused", "/storage/retentionPolicy"].iter().any(|live| field.starts_with(live))
 }
 
 /// Tries wrong values on several clusters beside each other, all of them or as many as the time allows.
