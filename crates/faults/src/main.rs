@@ -34,8 +34,8 @@ struct Arguments {
     #[command(subcommand)]
     command: Command,
     /// How many runs go side by side.
-    #[arg(long, global = true, default_value_t = 6)]
-    parallel: usize,
+    #[arg(long, global = true, default_value_t = 6, value_parser = clap::value_parser!(u16).range(1..))]
+    parallel: u16,
     /// Chooses the sample, and how requests interleave; by default the time.
     #[arg(long, global = true)]
     seed: Option<u64>,
@@ -100,12 +100,12 @@ fn listen() {
     tracing_subscriber::registry().with(lanes).with(shown).init();
 }
 
-async fn ground(tier: &Tier, config: Config, parallel: usize) -> Result<Ground> {
+async fn ground(tier: &Tier, config: Config, parallel: u16) -> Result<Ground> {
     let client = Client::try_from(config.clone())?;
     Api::all(client.clone()).create(&PostParams::default(), &keyslot_api::crd()).await?;
     let kubelets = Kubelets::start(client.clone(), &tier.folder().join("nodes")).await?;
     tier.resolve(&kubelets.hosts())?;
-    let groups: Vec<String> = (0..parallel.max(1)).map(|number| format!("group{number}")).collect();
+    let groups: Vec<String> = (0..parallel).map(|number| format!("group{number}")).collect();
     for group in &groups {
         kubelets.add(&Machine::of_group(group)).await?;
     }

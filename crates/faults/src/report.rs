@@ -101,7 +101,9 @@ impl Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names = Fault::ALL.map(Fault::as_str).join(" | ");
-        writeln!(f, "| Flow | requests | {names} |\n|---|---{}|", "|---".repeat(Fault::ALL.len()))?;
+        if !self.runs.is_empty() {
+            writeln!(f, "| Flow | requests | {names} |\n|---|---{}|", "|---".repeat(Fault::ALL.len()))?;
+        }
         let flows: std::collections::BTreeSet<&String> = self.runs.keys().map(|(flow, _)| flow).collect();
         for flow in flows {
             let cell = |fault| match self.runs.get(&(flow.clone(), fault)) {

@@ -89,6 +89,10 @@ impl Stage {
         let (operator, begin) = (self.operator(faults), Instant::now());
         (self.flow.acts)(&self.scene).await?;
         let took = begin.elapsed();
+        if let Some(end) = self.flow.end.filter(|_| self.flow.keeps_serving()) {
+            // Ready means that all is in force already.
+            invariants::hold_now(&self.scene, end).await.context("it is called ready, and is not")?;
+        }
         if let Some(end) = self.flow.end {
             invariants::hold(&self.scene, end).await?;
             self.scene.all_ready(end.shards * (1 + end.replicas)).await?;

@@ -6,10 +6,11 @@ use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result, ensure};
 use local_kubernetes::ControlPlane;
-use tempfile::TempDir;
 
-/// Says to the inner process that it is inside, and where it may write.
-const FOLDER: &str = "KEYSLOT_FAULTS_FOLDER";
+/// Says to the inner process that it is inside.
+const INSIDE: &str = "KEYSLOT_FAULTS_INSIDE";
+/// Where it may write: in memory, and gone with it.
+const FOLDER: &str = "/run/keyslot-faults";
 
 /// The network that all pods are connected to.
 pub const BRIDGE: &str = "pods";
@@ -31,8 +32,8 @@ pub struct Tier {
 
 /// Runs this program again, inside, and waits for its end. Must be called before any thread is started.
 pub fn enter() -> Result<Place> {
-    if let Some(folder) = std::env::var_os(FOLDER) {
-        let tier = Tier { folder: folder.into() };
+    if std::env::var_os(INSIDE).is_some() {
+        let tier = Tier { folder: FOLDER.into() };
         tier.furnish().context("cannot set up the inner machine")?;
         return Ok(Place::Inside(tier));
     }
@@ -41,7 +42,6 @@ pub fn enter() -> Result<Place> {
         "only root may make network namespaces and mounts: start it with sudo"
     );
     ControlPlane::build()?;
-    let folder = TempDir::with_prefix("keyslot-faults-")?;
     // The inner program is the first process inside, and dies with this one; with it goes everything else. The shell
     // between waits for the processes that lose their parents.
     let status = Command::new("setpriv")
@@ -59,7 +59,7 @@ pub fn enter() -> Result<Place> {
         .args(["bash", "-c", "\"$@\"; exit $?", "inside"])
         .arg(std::env::current_exe()?)
         .args(std::env::args_os().skip(1))
-        .env(FOLDER, folder.path())
+        .env(INSIDE, "yes")
         // Failures name what was expected; traces would only push them out of sight.
         .env("RUST_LIB_BACKTRACE", "0")
         .status()
@@ -71,7 +71,7 @@ impl Tier {
     fn furnish(&self) -> Result<()> {
         // Names of network namespaces are files there; outside of this machine nobody shall see them.
         run("mount", &["-t", "tmpfs", "tmpfs", "/run"])?;
-        run("mount", &["-t", "tmpfs", "tmpfs", &self.folder.display().to_string()])?;
+        std::fs::create_dir(&self.folder)?;
         let [a, b] = POD_NETWORK;
         let control_plane = format!("{}/24", ControlPlane::ADDRESS);
         run("ip", &["link", "set", "lo", "up"])?;

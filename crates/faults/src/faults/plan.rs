@@ -100,7 +100,8 @@ impl FromStr for Fault {
 
     fn from_str(text: &str) -> Result<Self> {
         let found = Self::ALL.into_iter().find(|fault| fault.as_str() == text);
-        found.with_context(|| format!("no fault is called {text}"))
+        let names = || Self::ALL.map(Self::as_str).join(", ");
+        found.with_context(|| format!("no fault is called {text}; there are {}", names()))
     }
 }
 
@@ -129,10 +130,10 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Whether a run may pass it by: how often the status is written depends on when nodes answer, and whether there is
-    /// something to hide on what happens next.
+    /// Whether a run may pass it by: how often the status is written depends on when nodes answer, which loop makes
+    /// passwords on which one is first, and whether there is something to hide on what happens next.
     pub fn depends_on_the_moment(&self) -> bool {
-        self.at.class.ends_with("/status") || self.fault.hides()
+        self.at.class.ends_with("/status") || self.at.class.ends_with("-system") || self.fault.hides()
     }
 }
 
@@ -154,7 +155,7 @@ impl FromStr for Plan {
     fn from_str(text: &str) -> Result<Self> {
         let parts: Vec<&str> = text.split('|').map(str::trim).collect();
         let [flow, request, fault, seed] = parts.as_slice() else {
-            bail!("not `flow | request | fault | seed`: {text}")
+            bail!("not like `create | topology: create statefulsets/demo #1 | answer-lost | seed 7`: {text}")
         };
         let (lane, at) = request.split_once(": ").with_context(|| format!("no loop in {request}"))?;
         let (class, number) = at.rsplit_once(" #").with_context(|| format!("no number in {at}"))?;

@@ -18,23 +18,25 @@ use crate::scene::{NAME, PATIENCE, Scene, until};
 
 /// Waits until all invariants hold.
 pub async fn hold(scene: &Scene, end: End) -> Result<()> {
-    until("the invariants hold", async || {
-        let pods = scene.pods().await?;
-        let secrets = scene.api::<Secret>().list(&ListParams::default()).await?.items;
-        let logins = Logins::of(&scene.cluster().await?, &secrets)?;
-        let asked = pods.clone();
-        let look = move || asked.iter().map(|pod| read(pod, &logins)).collect::<Result<Vec<_>>>();
-        let (nodes, lists): (Vec<Node>, Vec<BTreeSet<String>>) =
-            tokio::task::spawn_blocking(look).await??.into_iter().unzip();
-        let check = if end.spread { invariants::check } else { invariants::check_all_but_places };
-        check(&nodes, end.shards, end.replicas)?;
-        labels_are_true(&pods, &nodes)?;
-        let file = lines_of_users(&users_file(scene).await?);
-        nodes.iter().zip(&lists).try_for_each(|(node, list)| {
-            users_are(&file, &lists[0], list).with_context(|| format!("users of {}", node.pod))
-        })
+    until("the invariants hold", async || hold_now(scene, end).await).await
+}
+
+/// All invariants hold at this moment.
+pub async fn hold_now(scene: &Scene, end: End) -> Result<()> {
+    let pods = scene.pods().await?;
+    let secrets = scene.api::<Secret>().list(&ListParams::default()).await?.items;
+    let logins = Logins::of(&scene.cluster().await?, &secrets)?;
+    let asked = pods.clone();
+    let look = move || asked.iter().map(|pod| read(pod, &logins)).collect::<Result<Vec<_>>>();
+    let (nodes, lists): (Vec<Node>, Vec<BTreeSet<String>>) =
+        tokio::task::spawn_blocking(look).await??.into_iter().unzip();
+    let check = if end.spread { invariants::check } else { invariants::check_all_but_places };
+    check(&nodes, end.shards, end.replicas)?;
+    labels_are_true(&pods, &nodes)?;
+    let file = lines_of_users(&users_file(scene).await?);
+    nodes.iter().zip(&lists).try_for_each(|(node, list)| {
+        users_are(&file, &lists[0], list).with_context(|| format!("users of {}", node.pod))
     })
-    .await
 }
 
 async fn users_file(scene: &Scene) -> Result<String> {
