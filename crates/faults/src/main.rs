@@ -200,7 +200,7 @@ async fn run_everything(
     let earlier = flows.iter().map(|flow| regressions.get(flow.name()).cloned().unwrap_or_default());
     let mut report = run_all(ground, flows, earlier.collect(), None).await?.without_void();
     let plans = flows.iter().map(|flow| flow.plans(seed)).collect();
-    report.merge(run_all(ground, flows, plans, until).await?);
+    report.merge(run_all(ground, flows, plans, until).await?.with_proof());
     for flow in flows {
         report.explored(flow.name(), flow.points().len());
     }
