@@ -201,17 +201,14 @@ impl Faults {
         (self.addresses)()
     }
 
-    /// Who is at these addresses: the node that has answered now, or the last one that has answered there. Silence is no
-    /// death.
-    pub(super) fn at(&self, answers: Vec<(IpAddr, Option<RedisNode>)>) -> Vec<(IpAddr, RedisNode)> {
-        let mut state = self.lock();
-        let known = answers.into_iter().filter_map(|(ip, answer)| {
-            if let Some(node) = answer {
-                state.nodes.insert(ip, node);
-            }
-            Some((ip, state.nodes.get(&ip)?.clone()))
-        });
-        known.collect()
+    /// A node has answered at an address.
+    pub(super) fn remember(&self, ip: IpAddr, node: RedisNode) {
+        self.lock().nodes.insert(ip, node);
+    }
+
+    /// Who has answered last at an address.
+    pub(super) fn last_at(&self, ip: IpAddr) -> Option<RedisNode> {
+        self.lock().nodes.get(&ip).cloned()
     }
 
     /// Looks into what is sent to the API server: passwords belong into Secrets, and nothing that keeps data is deleted.

@@ -36,12 +36,19 @@ pub(super) fn forbidden_request(class: &str, body: &str, passwords: &mut BTreeSe
         .then(|| "it tells a password".to_owned())
 }
 
-/// Why a command must not be said while these nodes are at these addresses.
-pub(super) fn forbidden(on: &Target, command: &RedisCommand, at: &[(IpAddr, RedisNode)]) -> Option<String> {
-    let mut nodes = at.iter().map(|(_, node)| node);
+/// Why a command must not be said while these nodes are at these addresses; nobody knows who is at some.
+pub(super) fn forbidden(
+    on: &Target,
+    command: &RedisCommand,
+    at: &[(IpAddr, Option<RedisNode>)],
+) -> Option<String> {
+    let mut nodes = at.iter().filter_map(|(_, node)| node.as_ref());
     let node = nodes.clone().find(|node| node.id == on.node);
     match command {
         RedisCommand::Forget(id) => {
+            if let Some((ip, _)) = at.iter().find(|(_, node)| node.is_none()) {
+                return Some(format!("{id} may be at {ip}, where nobody answers"));
+            }
             let there = nodes.find(|node| node.id == *id)?;
             Some(format!("{id} lives, or nobody knows better; it has {} slots", there.slots().len()))
         }
@@ -55,7 +62,8 @@ pub(super) fn forbidden(on: &Target, command: &RedisCommand, at: &[(IpAddr, Redi
             Some(format!("{} owns some of {slots}", owner.id))
         }
         RedisCommand::Meet { ip, node } => {
-            let known = at.iter().any(|(there, known)| there == ip && known.id == *node);
+            let is_it = |known: &RedisNode| known.id == *node;
+            let known = at.iter().any(|(there, known)| there == ip && known.as_ref().is_some_and(is_it));
             (!known).then(|| format!("{node} is not at {ip}"))
         }
         RedisCommand::SetUser { tokens, .. } => {
@@ -108,9 +116,9 @@ mod tests {
     #[test]
     fn what_loses_data_is_forbidden_and_what_forms_a_cluster_is_not() {
         let nodes = [
-            (ip(1), primary(1, SlotSet::share(0, 2), 5)),
-            (ip(2), primary(2, SlotSet::empty(), 0)),
-            (ip(3), primary(3, SlotSet::empty(), 7)),
+            (ip(1), Some(primary(1, SlotSet::share(0, 2), 5))),
+            (ip(2), Some(primary(2, SlotSet::empty(), 0))),
+            (ip(3), Some(primary(3, SlotSet::empty(), 7))),
         ];
         let said_to = |number, command| {
             let on = Target { pod: PodName::new("demo-0"), ip: ip(number), node: id(number) };
@@ -123,6 +131,9 @@ mod tests {
         };
         assert!(said_to(2, RedisCommand::Forget(id(1))), "it lives");
         assert!(!said_to(2, RedisCommand::Forget(id(9))), "nobody is there");
+        let on = Target { pod: PodName::new("demo-0"), ip: ip(2), node: id(2) };
+        let silent = [nodes.to_vec(), vec![(ip(4), None)]].concat();
+        assert!(forbidden(&on, &RedisCommand::Forget(id(9)), &silent).is_some(), "it may be the silent one");
         assert!(said_to(1, RedisCommand::Replicate(id(2))), "it owns slots");
         assert!(said_to(3, RedisCommand::Replicate(id(1))), "it has keys");
         assert!(!said_to(2, RedisCommand::Replicate(id(1))));

@@ -34,13 +34,21 @@ impl FaultyNodes {
     }
 
     /// Looks at all nodes itself, at the moment before a command: what the operator believes may be old.
-    async fn look(&self, credentials: &Credentials) -> Vec<(IpAddr, RedisNode)> {
+    /// For one that is silent stands who was there last: silence is no death.
+    async fn look(&self, credentials: &Credentials) -> Vec<(IpAddr, Option<RedisNode>)> {
         let looks = self
             .faults
             .addresses()
             .into_iter()
             .map(async |ip| (ip, self.real.observe(ip, credentials, LOOK).await.ok()));
-        self.faults.at(join_all(looks).await)
+        let mut all = join_all(looks).await;
+        for (ip, node) in &mut all {
+            match node {
+                Some(node) => self.faults.remember(*ip, node.clone()),
+                None => *node = self.faults.last_at(*ip),
+            }
+        }
+        all
     }
 
     async fn check(&self, on: &Target, credentials: &Credentials, command: &RedisCommand) {
@@ -73,7 +81,11 @@ impl NodeClient for FaultyNodes {
         credentials: &Credentials,
         limit: Duration,
     ) -> Result<RedisNode, Unreachable> {
-        self.real.observe(ip, credentials, limit).await
+        let seen = self.real.observe(ip, credentials, limit).await;
+        if let Ok(node) = &seen {
+            self.faults.remember(ip, node.clone());
+        }
+        seen
     }
 
     async fn observe_settings(
