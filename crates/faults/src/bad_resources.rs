@@ -156,8 +156,8 @@ enum Told {
     Nothing,
 }
 
-/// What is told, once all of the status is about the present generation. That something is told without the field's name is
-/// not enough.
+/// What is told, once all of the status is about the present generation. That something is told without the field's
+/// name is not enough.
 fn told(cluster: &RedisCluster, field: &str) -> Option<Told> {
     let status = cluster.status.as_ref()?;
     let is_of_now = |one: &&Condition| one.observed_generation == cluster.metadata.generation;

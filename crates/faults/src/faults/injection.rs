@@ -6,11 +6,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use keyslot_planner::observed::RedisNode;
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 use tokio::sync::{Notify, watch};
-
-use keyslot_planner::observed::RedisNode;
 
 use super::never::forbidden_request;
 use super::{Fault, Lane, Plan, Point};

@@ -105,8 +105,7 @@ pub(super) async fn re_create(scene: &Scene, spec: RedisClusterSpec) -> Result<(
     scene.ready().await
 }
 
-/// The old one is gone and the new one is there before anybody may have looked: what is held back since the change of the
-/// users tells of neither.
+/// With requests just before the old one goes: what hides something at one of them may hide the end of the old one too.
 pub(super) async fn re_create_without_a_pause(scene: &Scene) -> Result<()> {
     scene.change(json!({ "users": other_users() })).await?;
     scene.says("AclApplied", "True", None).await?;
