@@ -41,6 +41,9 @@ pub enum RedisCommand {
     Replicate(NodeId),
     /// `CLUSTER FORGET`; never for a node that owns slots, is the primary of a staying replica, or is still wanted.
     Forget(NodeId),
+    /// `CLUSTER FAILOVER TAKEOVER`, for a replica: its primary's slots are its own at once, under a new epoch and
+    /// without a vote. Never where there is data: what the replica has not got yet would be lost.
+    TakeOver,
     /// `CONFIG SET` of one or more live settings in one call, all or nothing.
     SetConfig(Vec<(String, String)>),
     /// `ACL SETUSER name token…`: all or nothing; passwords as `#<sha256>` only.
@@ -63,6 +66,7 @@ impl RedisCommand {
             Self::Meet { .. } => "meet",
             Self::Replicate(_) => "replicate",
             Self::Forget(_) => "forget",
+            Self::TakeOver => "take-over",
             Self::SetConfig(_) => "set-config",
             Self::SetUser { .. } => "set-user",
             Self::DeleteUser(_) => "delete-user",

@@ -35,6 +35,7 @@ const OPERATOR_RULES: &[&str] = &[
     "+cluster|addslotsrange",
     "+cluster|replicate",
     "+cluster|forget",
+    "+cluster|failover",
     "+cluster|set-config-epoch",
     "+acl|users",
     "+acl|getuser",

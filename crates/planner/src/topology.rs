@@ -18,6 +18,7 @@
 //! own: what is not known is never taken for shared. The order of lists never matters.
 
 mod flow;
+mod lead;
 #[cfg(test)]
 mod tests;
 
@@ -26,6 +27,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::ids::{HostName, PodName, ZoneName};
 use flow::Flow;
+pub use lead::better_primaries;
 
 /// Where a pod runs.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]

@@ -152,6 +152,21 @@ fn no_replica_stays_at_a_dead_address() {
     }
 }
 
+/// Under the short node-timeout of forming, a primary that stands still for a second loses its slots to its replica, and
+/// two primaries of three are on one host.
+#[test]
+fn no_host_leads_half_of_the_shards_although_a_node_stood_still() {
+    let moments = (0..6).flat_map(|ordinal| (0..8).map(move |step| (ordinal, 1000 + 250 * step)));
+    for (ordinal, after) in moments {
+        let mut world = THREE.world(Layout::default());
+        world.live(next_step, &Mishaps::default(), after);
+        if !world.kubernetes.formed {
+            suffer(&mut world, Fault::Hang(ordinal, 2500));
+        }
+        settles_for_good(&mut world, THREE, &Mishaps::default());
+    }
+}
+
 /// A pod without a volume comes back as somebody else. Whoever it was is forgotten, also where its old address swallows
 /// what is sent there, and the newcomer takes its place.
 #[test]

@@ -32,6 +32,7 @@ fn touches_data(operation: &Operation) -> bool {
                 | RedisCommand::Meet { .. }
                 | RedisCommand::Replicate(_)
                 | RedisCommand::Forget(_)
+                | RedisCommand::TakeOver
         ),
         Operation::Kube(operation) => {
             matches!(operation, KubeOperation::DeletePod { .. } | KubeOperation::MarkFormed)
@@ -151,6 +152,7 @@ fn the_checker_knows_the_never_list() {
         ("meet-unknown-identity", redis(&owners[1], RedisCommand::Meet { ip, node: stranger })),
         ("replicate-owner", redis(&owners[1], RedisCommand::Replicate(node(&owners[0])))),
         ("replicate-replica", redis(&others[1], RedisCommand::Replicate(node(&others[0])))),
+        ("take-over-data", redis(&others[1], RedisCommand::TakeOver)),
         ("short-timeout-formed", redis(&owners[1], RedisCommand::SetConfig(fast))),
         ("replicas-below-pods", Operation::Kube(KubeOperation::ScaleUp { uid: set.uid, replicas: 5 })),
     ];

@@ -475,6 +475,22 @@ fn replicas_that_are_too_many_are_moved_while_nothing_has_data() {
 }
 
 #[test]
+fn before_the_cluster_opens_no_host_leads_half_of_the_shards() {
+    let mut look = unformed();
+    // demo-1 and demo-2 are primaries on one host; demo-4, which replicates demo-1, is elsewhere.
+    look.pod(1).host = Some(HostName::new("host-2"));
+    look.pod(4).host = Some(HostName::new("host-0"));
+    look.pod(0).host = Some(HostName::new("host-1"));
+    assert_eq!(look.commands(), [RedisCommand::TakeOver]);
+    assert!(look.plan().message.contains("demo-4"), "{}", look.plan().message);
+    look.node(4).role = Role::Replica { of: id(1), offset: 0, link_up: false, source: Some(ip(1)) };
+    assert!(look.commands().iter().all(|c| *c != RedisCommand::TakeOver), "it can't yet");
+    look.node(4).role = role(4);
+    look.node(0).keys = 1;
+    assert!(look.commands().iter().all(|c| *c != RedisCommand::TakeOver), "writes may not have reached it");
+}
+
+#[test]
 fn a_replica_is_attached_to_a_primary_whose_slots_it_knows() {
     let mut look = formed();
     look.node(3).role = primary_with(SlotSet::empty());

@@ -21,6 +21,7 @@ pub fn arguments(command: &RedisCommand) -> Arguments {
         }
         RedisCommand::Replicate(primary) => cluster(["REPLICATE", primary.as_str()]),
         RedisCommand::Forget(node) => cluster(["FORGET", node.as_str()]),
+        RedisCommand::TakeOver => cluster(["FAILOVER", "TAKEOVER"]),
         RedisCommand::SetConfig(settings) => Arguments::new(["CONFIG", "SET"])
             .with(settings.iter().flat_map(|(name, value)| [name.as_str(), value.as_str()])),
         RedisCommand::SetUser { name, tokens } => set_user(name, tokens),
@@ -37,7 +38,8 @@ pub const fn time_limit(command: &RedisCommand) -> Duration {
         | RedisCommand::AddSlots(_)
         | RedisCommand::Meet { .. }
         | RedisCommand::Replicate(_)
-        | RedisCommand::Forget(_) => Duration::from_secs(3),
+        | RedisCommand::Forget(_)
+        | RedisCommand::TakeOver => Duration::from_secs(3),
         RedisCommand::SetConfig(_) | RedisCommand::SetUser { .. } | RedisCommand::DeleteUser(_) => {
             Duration::from_secs(5)
         }
@@ -86,6 +88,7 @@ mod tests {
             (meet("fd00::7"), "CLUSTER MEET fd00::7 6379 16379".to_owned()),
             (RedisCommand::Replicate(node.clone()), format!("CLUSTER REPLICATE {id}")),
             (RedisCommand::Forget(node.clone()), format!("CLUSTER FORGET {id}")),
+            (RedisCommand::TakeOver, "CLUSTER FAILOVER TAKEOVER".to_owned()),
             (RedisCommand::SetConfig(settings), "CONFIG SET maxmemory 1048576 save 900 1".to_owned()),
             (
                 RedisCommand::SetUser { name: "app".into(), tokens },

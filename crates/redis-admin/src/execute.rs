@@ -21,7 +21,7 @@ pub fn judge(command: &RedisCommand, reply: &Reply) -> Result<(), CommandError> 
 }
 
 /// `SET-CONFIG-EPOCH`: epochs that collide resolve by themselves once nodes have met, so both refusals are harmless.
-/// `FORGET` of an unknown node: forgotten already.
+/// `FORGET` of an unknown node: forgotten already. A takeover by a primary: it has taken over already.
 fn is_done_already(command: &RedisCommand, words: &str) -> bool {
     match command {
         RedisCommand::SetConfigEpoch(_) => {
@@ -29,6 +29,7 @@ fn is_done_already(command: &RedisCommand, words: &str) -> bool {
                 || words.contains("already non-zero")
         }
         RedisCommand::Forget(_) => words.starts_with("Unknown node"),
+        RedisCommand::TakeOver => words.contains("CLUSTER FAILOVER to a replica"),
         RedisCommand::AddSlots(_)
         | RedisCommand::Meet { .. }
         | RedisCommand::Replicate(_)
@@ -57,6 +58,7 @@ fn refusal(command: &RedisCommand, error: &ErrorReply) -> CommandError {
         | RedisCommand::Meet { .. }
         | RedisCommand::Replicate(_)
         | RedisCommand::Forget(_)
+        | RedisCommand::TakeOver
         | RedisCommand::SetConfig(_)
         | RedisCommand::SetUser { .. }
         | RedisCommand::DeleteUser(_) => refused(Refusal::Other, error),
@@ -110,6 +112,8 @@ mod tests {
             (&forget, "-ERR Unknown node 07c37dfeb235213a872192d90877d0cd55635b91", Ok(())),
             (&forget, "-ERR Can't forget my master!", Err("refused")),
             (&forget, "-ERR I tried hard but I can't forget myself...", Err("refused")),
+            (&RedisCommand::TakeOver, "-ERR You should send CLUSTER FAILOVER to a replica", Ok(())),
+            (&RedisCommand::TakeOver, "-ERR I'm a replica but my master is unknown to me", Err("refused")),
             (&set_user, "-ERR Error in ACL SETUSER modifier '+x': Unknown command", Err("refused")),
             (&delete_user, ":0", Ok(())),
             (

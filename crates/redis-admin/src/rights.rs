@@ -24,6 +24,7 @@ fn commands() -> Vec<RedisCommand> {
         RedisCommand::Meet { ip: [10, 0, 0, 1].into(), node: node.clone() },
         RedisCommand::Replicate(node.clone()),
         RedisCommand::Forget(node),
+        RedisCommand::TakeOver,
         RedisCommand::SetConfig(vec![("maxmemory".into(), "1".into())]),
         RedisCommand::SetUser { name: "app".into(), tokens: Vec::new() },
         RedisCommand::DeleteUser("app".into()),
@@ -36,6 +37,7 @@ fn commands() -> Vec<RedisCommand> {
             | RedisCommand::Meet { .. }
             | RedisCommand::Replicate(_)
             | RedisCommand::Forget(_)
+            | RedisCommand::TakeOver
             | RedisCommand::SetConfig(_)
             | RedisCommand::SetUser { .. }
             | RedisCommand::DeleteUser(_) => {}

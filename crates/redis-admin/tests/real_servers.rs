@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use keyslot_planner::command::RedisCommand;
 use keyslot_planner::ids::NodeId;
-use keyslot_planner::observed::{PeerHealth, Unreachable};
+use keyslot_planner::observed::{PeerHealth, RedisNode, Role, Unreachable};
 use keyslot_planner::slots::SlotSet;
 use keyslot_redis_admin::{
     CommandError, Credentials, NodeClient, NodeConnections, NodeEvent, Refusal, SettingsLook, Watch,
@@ -53,6 +53,14 @@ async fn three_shards_are_formed_with_nothing_but_the_operators_commands_on_ever
         assert_eq!(replica.replicates.as_ref(), Some(&ids[0]), "{version}");
         assert_eq!(replica.hostname.as_deref(), Some("node-3.test"), "{version}");
         assert_eq!(replica.address.as_ref().map(|address| address.ip), Some(servers[3].ip()), "{version}");
+
+        client.execute(&target(&servers[3], &ids[3]), &operator(), &RedisCommand::TakeOver).await.unwrap();
+        let follows =
+            |node: &RedisNode| matches!(&node.role, Role::Replica { of, link_up: true, .. } if *of == ids[3]);
+        observe_until(&client, &servers[0], "the old primary follows the new one", follows).await;
+        let owner = observe(&client, &servers[3]).await.unwrap();
+        assert_eq!(owner.slots(), SlotSet::share(0, 3), "{version}");
+        assert!(owner.config_epoch > 3, "{version}: {}", owner.config_epoch);
     }
 }
 
@@ -75,6 +83,7 @@ async fn refusals_are_told_apart_from_what_is_done_already() {
             (&first, RedisCommand::Forget(ids[0].clone()), Err("refused")),
             (&replica, RedisCommand::Replicate(ids[4].clone()), Err("not-a-primary")),
             (&replica, RedisCommand::Forget(ids[0].clone()), Err("refused")),
+            (&first, RedisCommand::TakeOver, Ok(())),
             (&first, RedisCommand::SetConfig(vec![("nosuch".into(), "1".into())]), Err("refused")),
             (&first, RedisCommand::SetConfig(vec![("maxmemory".into(), "1048576000".into())]), Ok(())),
             (
@@ -95,8 +104,7 @@ async fn refusals_are_told_apart_from_what_is_done_already() {
             client.execute(&target(server, id), &as_operator, &quick).await.unwrap();
         }
         servers[5].kill().unwrap();
-        let failed =
-            |node: &keyslot_planner::observed::RedisNode| node.peers[&ids[5]].health == PeerHealth::Failed;
+        let failed = |node: &RedisNode| node.peers[&ids[5]].health == PeerHealth::Failed;
         observe_until(&client, &servers[0], "a failed replica", failed).await;
         client.execute(&first, &as_operator, &RedisCommand::Forget(ids[5].clone())).await.unwrap();
         assert!(!observe(&client, &servers[0]).await.unwrap().peers.contains_key(&ids[5]), "{version}");

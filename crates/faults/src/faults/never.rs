@@ -70,6 +70,10 @@ pub(super) fn forbidden(
             let plain = tokens.iter().any(|token| token.as_str().starts_with('>'));
             plain.then(|| "a password in plain text".to_owned())
         }
+        RedisCommand::TakeOver => {
+            let holder = nodes.find(|node| node.holds_data())?;
+            Some(format!("{} holds data, which may not have reached the replica", holder.id))
+        }
         RedisCommand::SetConfigEpoch(_) | RedisCommand::SetConfig(_) | RedisCommand::DeleteUser(_) => None,
     }
 }
@@ -142,6 +146,7 @@ mod tests {
         assert!(said_to(1, meet(9, 9)), "a stranger");
         assert!(said_to(1, meet(3, 2)), "somebody else is there");
         assert!(!said_to(1, meet(2, 2)));
+        assert!(said_to(2, RedisCommand::TakeOver), "there is data");
         assert!(said_to(1, user(">in-plain-text")));
         assert!(!said_to(1, user("+get")));
     }

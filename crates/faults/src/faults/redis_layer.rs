@@ -70,6 +70,7 @@ fn class(on: &Target, command: &RedisCommand) -> String {
         | RedisCommand::Meet { .. }
         | RedisCommand::Replicate(_)
         | RedisCommand::Forget(_)
+        | RedisCommand::TakeOver
         | RedisCommand::SetConfig(_) => format!("redis {kind}"),
     }
 }

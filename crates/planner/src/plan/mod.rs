@@ -3,6 +3,7 @@
 mod assign_slots;
 mod attach_replicas;
 mod await_pods;
+mod balance_primaries;
 mod create_workload;
 mod finish_forming;
 mod forget_ghosts;
@@ -180,6 +181,7 @@ struct Entry {
 /// - ghosts go before anybody is met, or gossip would spread them again; they go only when all pods were read;
 /// - slots are given to fresh nodes before they are met: an epoch can be set only on a node that knows no other;
 /// - a replica can be attached only to a primary that it has met;
+/// - a replica can take a shard over only when it has been attached;
 /// - the marker comes last: it opens the cluster to users.
 const STEPS: &[Entry] = &[
     Entry { name: "create_workload", step: create_workload::step, always: true },
@@ -190,6 +192,7 @@ const STEPS: &[Entry] = &[
     Entry { name: "meet_nodes", step: meet_nodes::step, always: false },
     Entry { name: "heal_addresses", step: heal_addresses::step, always: false },
     Entry { name: "attach_replicas", step: attach_replicas::step, always: false },
+    Entry { name: "balance_primaries", step: balance_primaries::step, always: false },
     Entry { name: "finish_forming", step: finish_forming::step, always: false },
     Entry { name: "label_pods", step: label_pods::step, always: true },
 ];

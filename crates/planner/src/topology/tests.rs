@@ -123,6 +123,35 @@ proptest! {
     }
 
     #[test]
+    fn shards_are_led_from_different_hosts_when_their_members_allow_it(
+        shards in prop_oneof![Just(3usize), Just(4), Just(5)],
+        places in any_places(10),
+    ) {
+        let mut led: Vec<Vec<(PodName, Place)>> = vec![Vec::new(); shards];
+        for (number, (pod, place)) in pods(&places).into_iter().enumerate() {
+            led[number % shards].push((pod, place));
+        }
+        let crowded = |led: &[Vec<(PodName, Place)>]| {
+            above_half(led.iter().filter_map(|shard| shard.first()).map(|(_, place)| place.host.clone()), shards)
+        };
+        let members = led.iter().map(|shard| shard.iter().map(|(_, place)| place.clone()).collect()).collect();
+        let mut avoidable = false;
+        every_primary(&members, &mut |placement| {
+            avoidable |= above_half(placement.iter().map(|shard| shard[0].host.clone()), shards) == 0;
+        });
+        // One after the other, as the operator does it.
+        for _ in 0..20 {
+            let Some(taker) = better_primaries(&led).into_iter().next() else { break };
+            let shard = led.iter_mut().find(|shard| shard.iter().any(|(pod, _)| *pod == taker)).unwrap();
+            let position = shard.iter().position(|(pod, _)| *pod == taker).unwrap();
+            prop_assert!(position > 0, "{taker} is the primary already");
+            shard.swap(0, position);
+        }
+        prop_assert!(better_primaries(&led).is_empty(), "it ends");
+        prop_assert!(!avoidable || crowded(&led) == 0, "{led:?}");
+    }
+
+    #[test]
     fn chosen_primaries_break_the_rules_as_rarely_as_any_choice(
         existing in any_places(3), candidates in any_places(6), count in 0usize..=6, replicas in 0usize..2,
     ) {

@@ -36,6 +36,7 @@ impl Node {
             }
             RedisCommand::Replicate(primary) => self.replicate(primary),
             RedisCommand::Forget(id) => self.forget(id, now),
+            RedisCommand::TakeOver => self.take_over_unasked(),
             RedisCommand::SetConfig(settings) => self.configure(settings),
             RedisCommand::SetUser { .. } | RedisCommand::DeleteUser(_) => Ok(()),
         }

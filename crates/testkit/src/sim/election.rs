@@ -111,6 +111,21 @@ impl Node {
         self.broadcast(&Body::Pong(Vec::new(), None));
     }
 
+    /// `CLUSTER FAILOVER TAKEOVER`: an epoch above all others, without a vote.
+    pub(super) fn take_over_unasked(&mut self) -> Result<(), String> {
+        let NodeRole::Replica { of, .. } = &self.role else { return Ok(()) };
+        let of = of.clone();
+        let Some(primary) = self.peers.get(&of) else {
+            return Err("ERR I'm a replica but my master is unknown to me".to_owned());
+        };
+        let slots = primary.slots.clone();
+        let known = self.peers.values().map(|peer| peer.config_epoch);
+        self.current_epoch = 1 + known.chain([self.current_epoch]).max().unwrap_or(0);
+        self.election.epoch = Some(self.current_epoch);
+        self.take_over(&of, slots);
+        Ok(())
+    }
+
     pub(super) fn vote(&mut self, candidate: &Header, from: IpAddr, now: Millis) {
         let Some(primary) = &candidate.of else { return };
         let dead = self.peers.get(primary).is_some_and(|peer| peer.failed.is_some());

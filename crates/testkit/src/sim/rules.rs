@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use keyslot_planner::command::{RedisCommand, Target};
 use keyslot_planner::desired::Desired;
-use keyslot_planner::ids::{NodeId, PodName};
+use keyslot_planner::ids::{HostName, NodeId, PodName};
 use keyslot_planner::manifests::Manifest;
 use keyslot_planner::observed::Observed;
 use keyslot_planner::plan::{KubeOperation, Operation};
 use keyslot_planner::slots::SlotSet;
 
 use super::kubernetes::files;
-use super::node::{Link, LinkState, NodeRole};
+use super::node::{Link, LinkState, Node, NodeRole};
 use super::world::World;
 
 /// The name of the rule that the operation breaks, if any, with what it would do.
@@ -31,6 +31,7 @@ pub fn broken_rule(
             }
             RedisCommand::Replicate(primary) => replicate(world, on, primary),
             RedisCommand::Forget(id) => forget(world, id),
+            RedisCommand::TakeOver => take_over(world),
             RedisCommand::SetConfig(settings) => settings
                 .iter()
                 .filter(|(name, _)| name == "cluster-node-timeout")
@@ -94,6 +95,13 @@ fn replicate(world: &World, on: &Target, primary: &NodeId) -> Option<String> {
     }
     let chained = world.everyone().any(|other| other.id == *primary && !other.is_primary());
     chained.then(|| "replicate-replica: the new primary is a replica".to_owned())
+}
+
+/// Asks nobody, so that what the replica has not copied yet is lost.
+fn take_over(world: &World) -> Option<String> {
+    let keys: usize = world.everyone().map(super::Node::key_count).sum();
+    (world.kubernetes.formed || keys > 0)
+        .then(|| format!("take-over-data: formed {}, {keys} keys", world.kubernetes.formed))
 }
 
 fn node_timeout(world: &World, desired: &Desired, value: &str) -> Option<String> {
@@ -174,5 +182,35 @@ fn mark_formed(world: &World, desired: &Desired) -> Option<String> {
         }
         owned = owned.union(&node.slots());
     }
-    (!owned.is_all()).then(|| "formed-uncovered: not all slots have an owner".to_owned())
+    if !owned.is_all() {
+        return Some("formed-uncovered: not all slots have an owner".to_owned());
+    }
+    lopsided(world)
+}
+
+/// A host with half or more of the primaries of an empty cluster, although its shards could be led from elsewhere.
+fn lopsided(world: &World) -> Option<String> {
+    if world.everyone().any(|node| node.key_count() > 0) {
+        return None;
+    }
+    let host = |pod: &PodName| world.kubernetes.pods.get(pod).map(|pod| &pod.host);
+    let processes =
+        || world.bus.processes.iter().filter_map(|(pod, process)| Some((&process.node, host(pod)?)));
+    let owners: Vec<(&Node, &HostName)> = processes().filter(|(node, _)| !node.slots().is_empty()).collect();
+    let crowded = crowded(&owners.iter().map(|(_, host)| *host).collect::<Vec<_>>())?;
+    // Every choice of one member of each shard.
+    let choices = owners.iter().fold(vec![Vec::new()], |choices: Vec<Vec<&HostName>>, (owner, own)| {
+        let copies = processes().filter(|(node, _)| node.primary() == Some(&owner.id)).map(|(_, host)| host);
+        let members = std::iter::once(*own).chain(copies);
+        members
+            .flat_map(|host| choices.iter().map(move |chosen| [chosen.as_slice(), &[host]].concat()))
+            .collect()
+    });
+    let avoidable = choices.iter().any(|hosts| self::crowded(hosts).is_none());
+    avoidable.then(|| format!("formed-lopsided: {crowded} has half of the primaries"))
+}
+
+fn crowded<'a>(hosts: &[&'a HostName]) -> Option<&'a HostName> {
+    let has_half = |host: &&&HostName| 2 * hosts.iter().filter(|one| *one == *host).count() >= hosts.len();
+    if hosts.len() < 3 { None } else { hosts.iter().find(has_half).copied() }
 }
