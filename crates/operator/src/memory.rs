@@ -39,6 +39,8 @@ pub struct Facts {
     pub settings: Option<Arc<SettingsReport>>,
     /// Objects with names that we need and that somebody else made, as `Kind/name`.
     pub foreign: BTreeSet<String>,
+    /// The generation of the resource that was the newest when the API server was asked last.
+    pub confirmed: Option<i64>,
 }
 
 /// A pass of the topology loop.
@@ -101,6 +103,16 @@ impl Memory {
 }
 
 impl ClusterMemory {
+    /// Whether the API server knew nothing newer than this generation when it was asked last.
+    pub fn is_confirmed(&self, generation: Option<i64>) -> bool {
+        generation.is_some() && generation == self.lock().confirmed
+    }
+
+    /// The API server knows nothing newer than this generation.
+    pub fn confirm(&self, generation: Option<i64>) {
+        self.lock().confirmed = generation;
+    }
+
     /// A copy of what the loops found last.
     pub fn facts(&self) -> Facts {
         self.lock().clone()

@@ -56,6 +56,8 @@ pub struct SettingsReport {
 pub struct NodeReport {
     /// For each wanted user: in force, or the server's words of refusal, or not yet.
     pub users: BTreeMap<String, UserState>,
+    /// Users that are still there and that nobody wants: they could not be removed.
+    pub strangers: Vec<String>,
     /// Live settings that differ, as `name: has x, wants y`.
     pub config_differences: Vec<String>,
 }
@@ -119,7 +121,8 @@ pub fn node_report(desired: &Desired, node: &NodeSettings, let_in: bool) -> Node
         (has != wanted).then(|| format!("{name}: has {has}, wants {wanted}"))
     };
     let config_differences = wanted_config(desired, let_in).into_iter().filter_map(difference).collect();
-    NodeReport { users, config_differences }
+    let strangers = if let_in { strangers(desired, node).collect() } else { Vec::new() };
+    NodeReport { users, strangers, config_differences }
 }
 
 /// The operation that brings `users.acl` up to date, if it is not. Only lines that a node of every running version has

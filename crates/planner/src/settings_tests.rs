@@ -109,11 +109,14 @@ fn what_is_sent_settles_a_node_and_nothing_is_sent_again() {
     let desired = desired(&worker("+get"));
     let first = node(&desired, "7.0.15");
     let commands = settings_for(&desired, &first, true);
-    let after = obeyed(&desired, first, &commands);
+    let mut after = obeyed(&desired, first, &commands);
     assert_eq!(settings_for(&desired, &after, true), vec![]);
+    after.users.insert("removed".to_owned(), live("+@all"));
+    assert_eq!(node_report(&desired, &after, true).strangers, ["removed"]);
+    after.users.remove("removed");
     let report = node_report(&desired, &after, true);
     assert!(report.users.values().all(|state| *state == UserState::Applied), "{report:?}");
-    assert!(report.config_differences.is_empty(), "{report:?}");
+    assert!(report.config_differences.is_empty() && report.strangers.is_empty(), "{report:?}");
     assert_eq!(after.config["maxmemory"], (50 * 1024 * 1024).to_string());
     assert!(!after.users["default"].enabled);
 }

@@ -23,6 +23,7 @@ use crate::cluster::{ClusterRef, Guarded};
 use crate::context::Context;
 use crate::metrics::{Ending, Loop};
 use crate::nodes::Nodes;
+use crate::reconcile::newest::is_newest;
 use crate::reconcile::{Error, report};
 
 /// So many clusters are looked at side by side in each loop. Passes mostly wait for answers.
@@ -109,6 +110,11 @@ fn is_still_there<N: Nodes>(cluster: &Guarded, ctx: &Context<N>) -> bool {
 }
 
 async fn reconcile<N: Nodes>(controller: Loop, cluster: &Guarded, ctx: &Context<N>) -> Result<Action, Error> {
+    if let Ok(cluster) = &cluster.0
+        && !is_newest(cluster, ctx).await?
+    {
+        return Ok(Action::requeue(SOON));
+    }
     match (&cluster.0, controller) {
         (Ok(cluster), Loop::Topology) => topology::reconcile(cluster, ctx).await,
         (Ok(cluster), Loop::Settings) => settings::reconcile(cluster, ctx).await,

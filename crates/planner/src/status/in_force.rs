@@ -72,8 +72,9 @@ pub(super) fn acl_applied(desired: &Desired, observed: &Observed, report: &Setti
     if report.wanted != WantedSettings::of(desired) {
         return no(Reason::AclNotApplied, changed(desired));
     }
-    let (mut pending, mut refused) = (Vec::new(), BTreeMap::new());
+    let (mut pending, mut refused, mut left) = (Vec::new(), BTreeMap::new(), Vec::new());
     for (pod, node) in report.nodes.iter().filter_map(|(pod, node)| Some((pod, node.as_ref().ok()?))) {
+        left.extend(node.strangers.iter().map(|name| format!("{name} on {pod}")));
         for (name, state) in &node.users {
             match state {
                 UserState::Applied => {}
@@ -91,6 +92,9 @@ pub(super) fn acl_applied(desired: &Desired, observed: &Observed, report: &Setti
     }
     if !pending.is_empty() {
         return no(Reason::AclNotApplied, format!("not in force yet: {}", pending.join(", ")));
+    }
+    if !left.is_empty() {
+        return no(Reason::AclNotApplied, format!("not removed yet: {}", left.join(", ")));
     }
     if report.nodes.values().all(Result::is_err) {
         return unknown(Reason::NodesUnreachable, silence(report));

@@ -164,9 +164,12 @@ impl World {
         self.observed.pods.get_mut(&PodName::new(pod)).unwrap().redis.as_mut().unwrap()
     }
 
+    fn report_of(&mut self, pod: &str) -> &mut NodeReport {
+        self.report.nodes.get_mut(&PodName::new(pod)).unwrap().as_mut().unwrap()
+    }
+
     fn user_state(&mut self, pod: &str, state: UserState) {
-        let node = self.report.nodes.get_mut(&PodName::new(pod)).unwrap().as_mut().unwrap();
-        node.users.insert("worker".to_owned(), state);
+        self.report_of(pod).users.insert("worker".to_owned(), state);
     }
 }
 
@@ -224,6 +227,11 @@ const CASES: &[Case] = &[
     Case {
         what: "the last report is of an earlier resource",
         change: |w| w.cluster.spec.users[0].enabled = false,
+        shows: &[(AclApplied, "False", Reason::AclNotApplied), (Ready, "False", Reason::AclNotApplied)],
+    },
+    Case {
+        what: "a user that was removed is still on a node",
+        change: |w| w.report_of("demo-1").strangers.push("reports".to_owned()),
         shows: &[(AclApplied, "False", Reason::AclNotApplied), (Ready, "False", Reason::AclNotApplied)],
     },
     Case {
