@@ -119,6 +119,12 @@ impl UserRules {
         tokens
     }
 
+    /// The tokens of `ACL SETUSER` that leave a user exactly the wanted passwords, and its permissions as they are.
+    pub fn password_tokens(&self) -> Vec<AclToken> {
+        let hashes = self.passwords.iter().map(|hash| AclToken::own(format!("#{}", hash.as_str())));
+        std::iter::once(AclToken::own("resetpass")).chain(hashes).collect()
+    }
+
     /// The same permissions without password and switched off: how a server is asked whether it takes them.
     pub fn trial_tokens(&self) -> Vec<AclToken> {
         let mut tokens = vec![AclToken::own("reset"), AclToken::own("off")];

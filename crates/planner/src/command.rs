@@ -52,6 +52,9 @@ pub enum RedisCommand {
         name: String,
         /// Tokens in order.
         tokens: Vec<AclToken>,
+        /// Also `CLIENT KILL USER name`, in the same transaction: sessions that are open stay open otherwise, whatever
+        /// password let them in. Both or none, for who comes next finds nothing left to do.
+        end_sessions: bool,
     },
     /// `ACL DELUSER`: the user's connections are closed by the server.
     DeleteUser(String),

@@ -87,10 +87,14 @@ pub fn trials(desired: &Desired) -> BTreeMap<String, Vec<AclToken>> {
 pub fn settings_for(desired: &Desired, node: &NodeSettings, let_in: bool) -> Vec<RedisCommand> {
     let mut commands = Vec::new();
     let mut set = |name: &str, rules: &UserRules| {
-        let tried = matches!(node.trials.get(name), Some(Ok(_)));
-        if tried && state(node, name, rules) == UserState::Pending {
-            commands.push(RedisCommand::SetUser { name: name.to_owned(), tokens: rules.setuser_tokens() });
-        }
+        let tokens = match (state(node, name, rules), node.trials.get(name)) {
+            (UserState::Pending, Some(Ok(_))) => Some(rules.setuser_tokens()),
+            (UserState::Refused(_), _) => passwords_only(node.users.get(name), rules),
+            (UserState::Applied | UserState::Pending, _) => None,
+        };
+        let end_sessions = node.users.get(name).is_some_and(|live| takes_access_away(live, rules));
+        let name = name.to_owned();
+        commands.extend(tokens.map(|tokens| RedisCommand::SetUser { name, tokens, end_sessions }));
     };
     // One whose password was lost here keeps the one that it has.
     for (name, rules) in desired.system_users.iter().filter(|(_, rules)| !rules.passwords.is_empty()) {
@@ -110,6 +114,18 @@ pub fn settings_for(desired: &Desired, node: &NodeSettings, let_in: bool) -> Vec
         commands.push(RedisCommand::SetConfig(differences));
     }
     commands
+}
+
+/// Passwords do not wait for rules that the server refuses: one that was removed ends at once.
+fn passwords_only(live: Option<&LiveUser>, wanted: &UserRules) -> Option<Vec<AclToken>> {
+    let differ = live.is_some_and(|live| live.nopass || live.passwords != wanted.passwords);
+    differ.then(|| wanted.password_tokens())
+}
+
+/// Whether somebody who could log in can't any more: switched off, or by a password that is no longer one. A server asks
+/// for it at the login only, and leaves open sessions as they are.
+fn takes_access_away(live: &LiveUser, wanted: &UserRules) -> bool {
+    (live.enabled && !wanted.enabled) || live.nopass || !live.passwords.is_subset(&wanted.passwords)
 }
 
 /// What a node has in force, judged from an observation made after its commands.

@@ -152,6 +152,37 @@ fn a_refused_rule_leaves_its_user_as_it_was_and_the_others_go_on() {
     assert!(words.contains("+nosuch"));
 }
 
+/// Who could log in and can't any more is thrown out; who only may do less stays.
+#[test]
+fn sessions_end_with_what_let_them_in() {
+    let hash = |password: &str| PasswordHash::of(&password.into());
+    let (old, new) = (hash("the-old-password-of-worker"), hash("the-new-password-of-worker"));
+    let user = |enabled: bool, rule: &str, passwords: &[&PasswordHash]| {
+        let passwords: Vec<_> = passwords.iter().map(|hash| json!({"sha256": hash.as_str()})).collect();
+        desired(
+            &json!([{"name": "worker", "enabled": enabled, "rules": ["~*", rule], "passwords": passwords}]),
+        )
+    };
+    let before = user(true, "+@all", &[&old]);
+    let first = node(&before, "7.0.15");
+    let mut there = obeyed(&before, first.clone(), &settings_for(&before, &first, true));
+    for (what, after, ends) in [
+        ("another password besides", user(true, "+@all", &[&old, &new]), Some(false)),
+        ("another password instead", user(true, "+@all", &[&new]), Some(true)),
+        ("switched off", user(false, "+@all", &[&old]), Some(true)),
+        ("less to do", user(true, "+get", &[&old]), Some(false)),
+        ("refused rules", user(true, "+nosuch", &[&old]), None),
+        ("refused rules and another password", user(true, "+nosuch", &[&new]), Some(true)),
+    ] {
+        there.trials = node(&after, "7.0.15").trials;
+        let said = settings_for(&after, &there, true).into_iter().find_map(|command| match command {
+            RedisCommand::SetUser { name, end_sessions, .. } if name == "worker" => Some(end_sessions),
+            _ => None,
+        });
+        assert_eq!(said, ends, "{what}");
+    }
+}
+
 type Change = fn(&mut NodeSettings);
 
 #[test]

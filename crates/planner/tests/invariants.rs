@@ -145,7 +145,7 @@ fn the_checker_knows_the_never_list() {
     let redis = |pod: &PodName, command| Operation::Redis { on: on(pod), command };
     let slots = world.bus.processes[&owners[0]].node.slots();
     let fast = vec![("cluster-node-timeout".to_owned(), "500".to_owned())];
-    let user = RedisCommand::SetUser { name: "worker".to_owned(), tokens: Vec::new() };
+    let user = RedisCommand::SetUser { name: "worker".to_owned(), tokens: Vec::new(), end_sessions: false };
     let wrong = [
         ("slots-of-an-owner", redis(&owners[1], RedisCommand::AddSlots(slots))),
         ("forget-wanted", redis(&owners[1], RedisCommand::Forget(node(&owners[0])))),

@@ -117,10 +117,8 @@ impl NodeClient for NodeConnections {
         let limit = command::time_limit(command);
         let connected = timeout(limit, self.connect_to(on, credentials)).await;
         let link = connected.unwrap_or(Err(CommandError::Unreachable(Unreachable::TimedOut)))?;
-        match timeout(limit, link.ask(&[command::arguments(command)])).await {
-            Ok(Ok(replies)) => replies
-                .first()
-                .map_or(Err(CommandError::OutcomeUnknown), |reply| execute::judge(command, reply)),
+        match timeout(limit, link.ask(&command::commands(command))).await {
+            Ok(Ok(replies)) => execute::judge(command, &replies),
             Ok(Err(LinkLost)) | Err(_) => Err(CommandError::OutcomeUnknown),
         }
     }

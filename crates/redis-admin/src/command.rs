@@ -7,8 +7,17 @@ use keyslot_planner::command::{BUS_PORT, REDIS_PORT, RedisCommand};
 
 use crate::reply::Arguments;
 
-/// What is sent to the server.
-pub fn arguments(command: &RedisCommand) -> Arguments {
+/// What is sent to the server, in one write: one command, or a transaction.
+pub fn commands(command: &RedisCommand) -> Vec<Arguments> {
+    let said = arguments(command);
+    if let RedisCommand::SetUser { name, end_sessions: true, .. } = command {
+        let kill = Arguments::new(["CLIENT", "KILL", "USER", name]);
+        return vec![Arguments::new(["MULTI"]), said, kill, Arguments::new(["EXEC"])];
+    }
+    vec![said]
+}
+
+fn arguments(command: &RedisCommand) -> Arguments {
     match command {
         RedisCommand::SetConfigEpoch(epoch) => cluster(["SET-CONFIG-EPOCH".to_owned(), epoch.to_string()]),
         RedisCommand::AddSlots(slots) => {
@@ -24,7 +33,7 @@ pub fn arguments(command: &RedisCommand) -> Arguments {
         RedisCommand::TakeOver => cluster(["FAILOVER", "TAKEOVER"]),
         RedisCommand::SetConfig(settings) => Arguments::new(["CONFIG", "SET"])
             .with(settings.iter().flat_map(|(name, value)| [name.as_str(), value.as_str()])),
-        RedisCommand::SetUser { name, tokens } => set_user(name, tokens),
+        RedisCommand::SetUser { name, tokens, end_sessions: _ } => set_user(name, tokens),
         RedisCommand::DeleteUser(name) => delete_user(name),
     }
 }
@@ -67,9 +76,11 @@ mod tests {
     use keyslot_planner::slots::SlotSet;
 
     fn said(command: &RedisCommand) -> String {
-        let words: Vec<_> =
-            arguments(command).words().map(|word| String::from_utf8_lossy(word).into_owned()).collect();
-        words.join(" ")
+        let line = |said: &Arguments| {
+            let words: Vec<_> = said.words().map(String::from_utf8_lossy).collect();
+            words.join(" ")
+        };
+        commands(command).iter().map(line).collect::<Vec<_>>().join("; ")
     }
 
     #[test]
@@ -91,8 +102,12 @@ mod tests {
             (RedisCommand::TakeOver, "CLUSTER FAILOVER TAKEOVER".to_owned()),
             (RedisCommand::SetConfig(settings), "CONFIG SET maxmemory 1048576 save 900 1".to_owned()),
             (
-                RedisCommand::SetUser { name: "app".into(), tokens },
+                RedisCommand::SetUser { name: "app".into(), tokens: tokens.clone(), end_sessions: false },
                 "ACL SETUSER app reset on ~app:* +@read".to_owned(),
+            ),
+            (
+                RedisCommand::SetUser { name: "app".into(), tokens, end_sessions: true },
+                "MULTI; ACL SETUSER app reset on ~app:* +@read; CLIENT KILL USER app; EXEC".to_owned(),
             ),
             (RedisCommand::DeleteUser("app".into()), "ACL DELUSER app".to_owned()),
         ] {
@@ -103,6 +118,6 @@ mod tests {
     #[test]
     fn an_argument_with_spaces_stays_one_argument() {
         let command = RedisCommand::SetConfig(vec![("save".into(), "900 1".into())]);
-        assert_eq!(arguments(&command).words().count(), 4);
+        assert_eq!(commands(&command)[0].words().count(), 4);
     }
 }

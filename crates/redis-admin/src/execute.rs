@@ -5,10 +5,24 @@ use keyslot_planner::command::RedisCommand;
 use crate::error::{CommandError, Refusal, unreachable, words};
 use crate::reply::{ErrorReply, Reply};
 
-/// Judges an answer. Refusals that say that nothing is left to do are successes, because a pass may repeat a command
-/// whose outcome it could not know.
-pub fn judge(command: &RedisCommand, reply: &Reply) -> Result<(), CommandError> {
-    let Reply::Error(error) = reply else { return Ok(()) };
+/// Judges the answers to a command, or to a transaction from MULTI to EXEC. Refusals that say that nothing is left to do
+/// are successes, because a pass may repeat a command whose outcome it could not know.
+pub fn judge(command: &RedisCommand, replies: &[Reply]) -> Result<(), CommandError> {
+    let carried_out = match replies {
+        [] => return Err(CommandError::OutcomeUnknown),
+        // What EXEC answers: one reply for each command.
+        [.., Reply::Array(replies)] => replies,
+        // One command, or a transaction that was given up because a command was refused: its words say why.
+        replies => replies,
+    };
+    let error = carried_out.iter().find_map(|reply| match reply {
+        Reply::Error(error) => Some(error),
+        _ => None,
+    });
+    error.map_or(Ok(()), |error| judge_error(command, error))
+}
+
+fn judge_error(command: &RedisCommand, error: &ErrorReply) -> Result<(), CommandError> {
     match error.code.as_str() {
         "NOPERM" => Err(refused(Refusal::NoPermission, error)),
         "LOADING" | "NOAUTH" => Err(CommandError::Unreachable(unreachable(error))),
@@ -78,7 +92,7 @@ mod tests {
 
     fn judged(command: &RedisCommand, line: &str) -> Result<(), &'static str> {
         let reply = Reply::from_wire(format!("{line}\r\n").as_bytes()).unwrap();
-        judge(command, &reply).map_err(|error| error.reason())
+        judge(command, &[reply]).map_err(|error| error.reason())
     }
 
     fn node() -> NodeId {
@@ -91,7 +105,7 @@ mod tests {
         let slots = RedisCommand::AddSlots(SlotSet::all());
         let replicate = RedisCommand::Replicate(node());
         let forget = RedisCommand::Forget(node());
-        let set_user = RedisCommand::SetUser { name: "app".into(), tokens: Vec::new() };
+        let set_user = RedisCommand::SetUser { name: "app".into(), tokens: Vec::new(), end_sessions: false };
         let delete_user = RedisCommand::DeleteUser("app".into());
         let alone =
             "-ERR The user can assign a config epoch only when the node does not know any other node.";
@@ -129,9 +143,24 @@ mod tests {
     }
 
     #[test]
+    fn a_transaction_is_as_good_as_its_worst_answer() {
+        let command = RedisCommand::SetUser { name: "app".into(), tokens: Vec::new(), end_sessions: true };
+        let queued =
+            || vec![Reply::from_wire(b"+OK\r\n").unwrap(), Reply::from_wire(b"+QUEUED\r\n").unwrap()];
+        let after = |exec: &[u8]| {
+            let replies = [queued(), vec![Reply::from_wire(exec).unwrap()]].concat();
+            judge(&command, &replies).map_err(|error| error.reason())
+        };
+        assert_eq!(after(b"*2\r\n+OK\r\n:3\r\n"), Ok(()));
+        assert_eq!(after(b"*2\r\n-ERR Error in ACL SETUSER modifier\r\n:0\r\n"), Err("refused"));
+        assert_eq!(after(b"-EXECABORT Transaction discarded\r\n"), Err("refused"));
+        assert_eq!(judge(&command, &[]), Err(CommandError::OutcomeUnknown));
+    }
+
+    #[test]
     fn a_loading_node_is_a_state_and_not_a_refusal() {
         let reply = Reply::from_wire(b"-LOADING x\r\n").unwrap();
-        let error = judge(&RedisCommand::Forget(node()), &reply).unwrap_err();
+        let error = judge(&RedisCommand::Forget(node()), &[reply]).unwrap_err();
         assert_eq!(error, CommandError::Unreachable(Unreachable::Loading));
     }
 }

@@ -10,7 +10,7 @@ use keyslot_planner::slots::SlotSet;
 use keyslot_planner::system_users::{OPERATOR, system_users};
 
 use crate::Trials;
-use crate::command::arguments;
+use crate::command::commands as sent;
 use crate::observe::{greeting, my_id, read_settings, settings_questions, topology_questions};
 use crate::reply::{Arguments, Reply};
 use crate::watch::ping;
@@ -26,7 +26,7 @@ fn commands() -> Vec<RedisCommand> {
         RedisCommand::Forget(node),
         RedisCommand::TakeOver,
         RedisCommand::SetConfig(vec![("maxmemory".into(), "1".into())]),
-        RedisCommand::SetUser { name: "app".into(), tokens: Vec::new() },
+        RedisCommand::SetUser { name: "app".into(), tokens: Vec::new(), end_sessions: true },
         RedisCommand::DeleteUser("app".into()),
     ];
     for command in &all {
@@ -64,7 +64,7 @@ fn rule(said: &Arguments) -> String {
     let words: Vec<String> =
         said.words().map(|word| String::from_utf8_lossy(word).to_lowercase()).take(2).collect();
     match words.as_slice() {
-        [container, word] if ["acl", "cluster", "config"].contains(&container.as_str()) => {
+        [container, word] if ["acl", "client", "cluster", "config"].contains(&container.as_str()) => {
             format!("+{container}|{word}")
         }
         [command, ..] => format!("+{command}"),
@@ -75,7 +75,7 @@ fn rule(said: &Arguments) -> String {
 #[test]
 fn the_operators_user_may_do_what_is_said_here_and_nothing_else() {
     let trials: Trials = [("app".to_owned(), vec![AclToken::parse("reset").unwrap()])].into();
-    let mut said: Vec<Arguments> = commands().iter().map(arguments).collect();
+    let mut said: Vec<Arguments> = commands().iter().flat_map(sent).collect();
     said.extend([my_id(), ping()]);
     said.extend(greeting());
     said.extend(topology_questions());

@@ -88,10 +88,22 @@ async fn refusals_are_told_apart_from_what_is_done_already() {
             (&first, RedisCommand::SetConfig(vec![("maxmemory".into(), "1048576000".into())]), Ok(())),
             (
                 &first,
-                RedisCommand::SetUser { name: "app".into(), tokens: tokens("on +nosuch") },
+                RedisCommand::SetUser {
+                    name: "app".into(),
+                    tokens: tokens("on +nosuch"),
+                    end_sessions: true,
+                },
                 Err("refused"),
             ),
-            (&first, RedisCommand::SetUser { name: "app".into(), tokens: tokens("on ~* +@read") }, Ok(())),
+            (
+                &first,
+                RedisCommand::SetUser {
+                    name: "app".into(),
+                    tokens: tokens("on ~* +@read"),
+                    end_sessions: false,
+                },
+                Ok(()),
+            ),
             (&first, RedisCommand::DeleteUser("app".into()), Ok(())),
         ] {
             let answer = client.execute(on, &as_operator, &command).await.map_err(|error| error.reason());

@@ -131,7 +131,7 @@ mod tests {
         let meet = |at, number| RedisCommand::Meet { ip: ip(at), node: id(number) };
         let user = |token: &str| {
             let tokens = vec![AclToken::parse(token).unwrap()];
-            RedisCommand::SetUser { name: "app".to_owned(), tokens }
+            RedisCommand::SetUser { name: "app".to_owned(), tokens, end_sessions: false }
         };
         assert!(said_to(2, RedisCommand::Forget(id(1))), "it lives");
         assert!(!said_to(2, RedisCommand::Forget(id(9))), "nobody is there");
