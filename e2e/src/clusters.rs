@@ -51,6 +51,7 @@ pub fn user(name: &str, rules: &[&str]) -> User {
         rules: rules.iter().map(|rule| (*rule).to_owned()).collect(),
         selectors: Vec::new(),
         passwords: Vec::new(),
+        rotation: None,
         secret_name: None,
     }
 }

@@ -2,10 +2,11 @@
 
 use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::core::v1::Secret;
+use keyslot_api::v1alpha1::{Password, Rotation, SecretKeyRef};
 use keyslot_e2e::client::Running;
 use keyslot_e2e::clusters::{self, WORKER_RULES, user};
 use keyslot_e2e::settings::Server;
-use keyslot_e2e::{client, nodes, wait, with_namespace};
+use keyslot_e2e::{Namespace, client, nodes, wait, with_namespace};
 use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 
@@ -47,20 +48,97 @@ fn users_change_everywhere_and_connections_of_others_stay() -> Result<()> {
 }
 
 #[test]
-#[ignore = "servers keep the connections of a user that is switched off, and nothing ends them yet"]
-fn switching_a_user_off_ends_its_connections() -> Result<()> {
+fn switching_a_user_off_ends_its_connections_and_nobody_elses() -> Result<()> {
     with_namespace(async |namespace| {
-        let cluster = formed(namespace, clusters::spec(Server::Redis70, 3, 0)).await?;
+        let mut spec = clusters::spec(Server::Redis70, 3, 0);
+        spec.users.push(user("other", &WORKER_RULES));
+        let cluster = formed(namespace, spec).await?;
         let workers = hold(namespace, WORKER_SECRET).await?;
+        let others = hold(namespace, "demo-user-other").await?;
         let mut users = cluster.get().await?.spec.users;
         users[1].enabled = false;
         cluster.set_users(&users).await?;
-        wait::until("the connections of a user that is off end", wait::SOON, async || {
-            let lost = lost(&workers).await?;
-            ensure!(lost.len() == 3, "{} of 3 have ended", lost.len());
+        all_end(&workers).await?;
+        ensure_kept(&others).await.context("a user that nobody changed")
+    })
+}
+
+/// The old password is valid for its grace, and then ends with whoever logged in by it.
+#[test]
+fn a_password_is_rotated_without_a_moment_in_which_none_is_valid() -> Result<()> {
+    with_namespace(async |namespace| {
+        let mut spec = clusters::spec(Server::Valkey81, 3, 0);
+        spec.users.push(user("other", &WORKER_RULES));
+        let cluster = formed(namespace, spec).await?;
+        let old = cluster.secret(WORKER_SECRET, "password").await?;
+        let workers = hold(namespace, WORKER_SECRET).await?;
+        let others = hold(namespace, "demo-user-other").await?;
+
+        let mut users = cluster.get().await?.spec.users;
+        let (trigger, grace_period) = (Some("2026-11".to_owned()), "20s".to_owned());
+        users[1].rotation = Some(Rotation { trigger, interval: None, grace_period });
+        cluster.set_users(&users).await?;
+        cluster.wait_ready().await?;
+        let new = cluster.secret(WORKER_SECRET, "password").await?;
+        ensure!(new != old, "the Secret tells the old password of a cluster that is Ready");
+        let told = cluster.status().await?.users.into_iter().find(|user| user.name == "worker");
+        ensure!(
+            told.is_some_and(|user| user.previous_password_valid_until.is_some()),
+            "nothing is told of the grace"
+        );
+        for password in [&old, &new] {
+            let answers = nodes::ask_as(&cluster, "demo-0", "worker", password, &["PING"]).await?;
+            ensure!(answers == ["PONG"], "{answers:?}");
+        }
+        ensure_kept(&workers).await.context("during the grace")?;
+
+        all_end(&workers).await?;
+        let answers = nodes::ask_as(&cluster, "demo-0", "worker", &old, &["PING"]).await;
+        ensure!(is_wrong_password(&answers), "{answers:?}");
+        client::write_and_read(namespace, WORKER_SECRET, 100).await?;
+        ensure_kept(&others).await.context("a user that nobody changed")?;
+        wait::until("the status says so", wait::SOON, async || {
+            let users = cluster.status().await?.users;
+            ensure!(users.iter().all(|user| user.previous_password_valid_until.is_none()), "{users:?}");
             Ok(())
         })
         .await
+    })
+}
+
+/// Whoever changes the Secret of a referenced password rotates it.
+#[test]
+fn a_password_from_a_secret_follows_it_and_an_entry_that_is_removed_ends_at_once() -> Result<()> {
+    with_namespace(async |namespace| {
+        let mut spec = clusters::spec(Server::Redis80, 1, 1);
+        for (name, password) in [("first", "the-first-password"), ("second", "the-second-password")] {
+            put_password(namespace, name, password).await?;
+            spec.users[1].passwords.push(password_of(name));
+        }
+        let cluster = formed(namespace, spec.clone()).await?;
+        let lets_in = async |password: &str| {
+            let answers = nodes::ask_as(&cluster, "demo-0", "worker", password, &["PING"]).await;
+            ensure!(answers.is_ok() || is_wrong_password(&answers), "{answers:?}");
+            anyhow::Ok(answers.is_ok())
+        };
+        put_password(namespace, "first", "another-password").await?;
+        wait::until("the changed password lets in", wait::SOON, async || {
+            ensure!(lets_in("another-password").await?, "not yet");
+            Ok(())
+        })
+        .await?;
+        ensure!(lets_in("the-first-password").await?, "the former one is valid for an hour");
+        ensure!(lets_in("the-second-password").await?, "nobody touched it");
+        let workers = hold_all(namespace, WORKER_SECRET, 1).await?;
+        spec.users[1].passwords.remove(0);
+        cluster.set_users(&spec.users).await?;
+        all_end(&workers).await?;
+        for (password, valid) in
+            [("the-first-password", false), ("another-password", false), ("the-second-password", true)]
+        {
+            ensure!(lets_in(password).await? == valid, "{password} lets in: {}", !valid);
+        }
+        Ok(())
     })
 }
 
@@ -80,10 +158,7 @@ fn a_generated_password_is_made_anew_when_its_key_is_taken_away() -> Result<()> 
         .await?;
         client::write_and_read(namespace, WORKER_SECRET, 100).await?;
         let answers = nodes::ask_as(&cluster, "demo-0", "worker", &leaked, &["PING"]).await;
-        ensure!(
-            answers.as_ref().is_err_and(|error| format!("{error:#}").contains("WRONGPASS")),
-            "{answers:?}"
-        );
+        ensure!(is_wrong_password(&answers), "{answers:?}");
         Ok(())
     })
 }
@@ -114,11 +189,51 @@ fn what_is_changed_by_hand_on_a_node_is_repaired() -> Result<()> {
     })
 }
 
-async fn hold(namespace: &keyslot_e2e::Namespace, secret: &str) -> Result<Running> {
+fn is_wrong_password(answers: &Result<Vec<String>>) -> bool {
+    answers.as_ref().is_err_and(|error| format!("{error:#}").contains("WRONGPASS"))
+}
+
+fn password_of(secret: &str) -> Password {
+    let at = SecretKeyRef { name: secret.to_owned(), key: "password".to_owned() };
+    Password { secret_key_ref: Some(at), sha256: None }
+}
+
+async fn put_password(namespace: &Namespace, name: &str, password: &str) -> Result<()> {
+    let secret = json!({
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": { "name": name, "labels": { "keyslot.dev/user-password": "true" } },
+        "stringData": { "password": password },
+    });
+    let apply = PatchParams::apply("story").force();
+    namespace.api::<Secret>().patch(name, &apply, &Patch::Apply(secret)).await?;
+    Ok(())
+}
+
+async fn all_end(client: &Running) -> Result<()> {
+    wait::until("the connections end", wait::A_WHILE, async || {
+        let (held, lost) = (held(&client.lines().await?), lost(client).await?.len());
+        ensure!(held == Some(lost), "{lost} of {held:?} have ended");
+        Ok(())
+    })
+    .await
+}
+
+/// How many connections the client opened.
+fn held(lines: &[Value]) -> Option<usize> {
+    lines.iter().find_map(|line| line["held"].as_u64()).and_then(|held| usize::try_from(held).ok())
+}
+
+/// To three primaries.
+async fn hold(namespace: &Namespace, secret: &str) -> Result<Running> {
+    hold_all(namespace, secret, 3).await
+}
+
+async fn hold_all(namespace: &Namespace, secret: &str, primaries: usize) -> Result<Running> {
     let client = client::start(namespace, secret, &["hold"]).await?;
     wait::until("the client holds its connections", wait::A_WHILE, async || {
         let lines = client.lines().await?;
-        ensure!(lines.iter().any(|line| line["held"] == 3), "{lines:?}");
+        ensure!(held(&lines) == Some(primaries), "{lines:?}");
         Ok(())
     })
     .await?;

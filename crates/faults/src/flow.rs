@@ -13,8 +13,8 @@ use serde_json::json;
 use crate::scene::Scene;
 use acts::{
     change_and_wait, change_that_waits, create, cut_cable, cut_power, delete_files, edit_while_paused,
-    kill_with_old_files, let_hang, lose_system_secret, lose_volume, move_pods, re_create,
-    re_create_with_fewer_shards, re_create_without_a_pause, restore_users,
+    forget_rotation, kill_with_old_files, let_hang, lose_system_secret, lose_volume, move_pods, re_create,
+    re_create_with_fewer_shards, re_create_without_a_pause, restore_users, rotate_password,
 };
 use clusters::{on_volumes, other_users, plain, with_users};
 
@@ -91,6 +91,13 @@ pub const FLOWS: &[Flow] = &[
         start: Some(with_users),
         acts: |scene| async { change_and_wait(scene, json!({ "users": other_users() })).await }.boxed_local(),
         back: |scene| async { restore_users(scene).await }.boxed_local(),
+        end: WHOLE,
+    },
+    Flow {
+        name: "password-rotated",
+        start: Some(with_users),
+        acts: |scene| async { rotate_password(scene).await }.boxed_local(),
+        back: |scene| async { forget_rotation(scene).await }.boxed_local(),
         end: WHOLE,
     },
     Flow {

@@ -291,6 +291,7 @@ mod tests {
             rules: Vec::new(),
             selectors: Vec::new(),
             passwords: vec![Password { secret_key_ref: Some(key), sha256: None }],
+            rotation: None,
             secret_name: None,
         }];
         assert!(refers_to(&shop, "worker-password"));

@@ -18,4 +18,4 @@ pub use directives::{FREE_DIRECTIVES, OWNED_DIRECTIVES, OwnedDirectives, owned_d
 pub use placement::ResourceRequirements;
 pub use status::{Binding, EngineStatus, RedisClusterStatus, ReplicaStatus, ShardStatus, UserStatus};
 pub use storage::{Persistence, Retention, RetentionPolicy, Storage};
-pub use users::{Password, SecretKeyRef, Selector, User};
+pub use users::{Password, Rotation, SecretKeyRef, Selector, User};

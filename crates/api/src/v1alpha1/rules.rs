@@ -169,6 +169,27 @@ pub const PASSWORD_HASH: Rule = (
     "spec.users[].passwords[].sha256 must be 64 lower case hexadecimal digits: printf %s 'the password' | sha256sum",
 );
 
+pub const ROTATION_INTERVAL: Rule = (
+    "self.matches('^[0-9]{1,7}[smh]$') && duration(self) >= duration('1m') && duration(self) <= duration('9999h')",
+    "spec.users[].rotation.interval must be 1m to 9999h, in whole seconds (90s), minutes (30m) or hours (720h)",
+);
+
+pub const ROTATION_GRACE: Rule = (
+    "self.matches('^[0-9]{1,7}[smh]$') && duration(self) <= duration('9999h')",
+    "spec.users[].rotation.gracePeriod must be 0s to 9999h, in whole seconds (90s), minutes (30m) or hours (1h)",
+);
+
+/// Otherwise there would be more and more valid passwords.
+pub const ROTATION_INTERVAL_ABOVE_GRACE: Rule = (
+    "!has(self.interval) || !self.interval.matches('^[0-9]{1,7}[smh]$') || !self.gracePeriod.matches('^[0-9]{1,7}[smh]$') || duration(self.interval) > duration(self.gracePeriod)",
+    "spec.users[].rotation.interval must be longer than gracePeriod: raise it, or lower gracePeriod",
+);
+
+pub const ROTATION_OF_GENERATED: Rule = (
+    "!has(self.rotation) || !has(self.passwords) || size(self.passwords) == 0 || (!has(self.rotation.trigger) && !has(self.rotation.interval))",
+    "spec.users[].rotation.trigger and interval make generated passwords, and this user has passwords of its own: remove them, or remove spec.users[].passwords",
+);
+
 pub const SECRET_KEY: Rule = (
     "self.matches('^[-._a-zA-Z0-9]+$')",
     "spec.users[].passwords[].secretKeyRef.key may only have letters, digits, - _ and .",

@@ -122,6 +122,10 @@ pub struct UserStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_name: Option<String>,
 
+    /// Until when a password that was replaced is valid, besides the present ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous_password_valid_until: Option<String>,
+
     /// Nodes on which the user is in force as wanted.
     #[serde(default)]
     pub nodes_applied: i32,

@@ -7,6 +7,7 @@ use super::{rules, schema};
 
 /// One ACL user.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[x_kube(validation = rules::ROTATION_OF_GENERATED)]
 #[serde(rename_all = "camelCase")]
 pub struct User {
     /// Name that clients give to AUTH. `default` is the user of clients that give none. Limits: 63
@@ -16,8 +17,7 @@ pub struct User {
     #[x_kube(validation = rules::USER_NAME, validation = rules::USER_NAME_FREE)]
     pub name: String,
 
-    /// Whether clients can log in as this user. With `false`, connections that are open stay open and may do nothing any
-    /// more. Default: true. Change: live.
+    /// Whether clients can log in as this user. With `false`, connections that are open end. Default: true. Change: live.
     #[serde(default = "default_enabled")]
     pub enabled: bool,
 
@@ -37,11 +37,17 @@ pub struct User {
     #[schemars(length(max = 16))]
     pub selectors: Vec<Selector>,
 
-    /// Valid passwords; all entries are valid at the same time. A removed entry logs nobody in any
-    /// more; connections that are open stay open. Default: one password is generated and kept in the user's Secret. Limits: 8. Change: live.
+    /// Valid passwords; all entries are valid at the same time. A removed entry ends at once, with all connections of the
+    /// user (a server does not know which password opened one); clients with another entry can connect again. Default:
+    /// one password is generated and kept in the user's Secret. Limits: 8. Change: live.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8))]
     pub passwords: Vec<Password>,
+
+    /// When a generated password is made anew, and how long a replaced password stays valid. Default: never, and
+    /// `gracePeriod: 1h` when the Secret of a `secretKeyRef` changes. Change: live.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rotation: Option<Rotation>,
 
     /// Name of the Secret that Keyslot makes for applications, with the keys of servicebinding.io
     /// (type, provider, username, password, host, port, uri) and nodes. Of several passwords it has
@@ -52,6 +58,37 @@ pub struct User {
     #[schemars(length(min = 1, max = 253))]
     #[x_kube(validation = rules::DNS_SUBDOMAIN, validation = rules::USER_SECRET_FREE)]
     pub secret_name: Option<String>,
+}
+
+/// Rotation of a user's passwords.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[x_kube(validation = rules::ROTATION_INTERVAL_ABOVE_GRACE)]
+#[serde(rename_all = "camelCase")]
+pub struct Rotation {
+    /// Any text; another one than before makes a new generated password. A date is a good choice. Default: none.
+    /// Limits: 63 characters. Change: live.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63))]
+    pub trigger: Option<String>,
+
+    /// Makes a new generated password so long after the last one was made. Default: none. Limits: 1m to 9999h, in
+    /// whole seconds, minutes or hours (`90s`, `30m`, `720h`), and longer than `gracePeriod`. Change: live.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 8))]
+    #[x_kube(validation = rules::ROTATION_INTERVAL)]
+    pub interval: Option<String>,
+
+    /// How long a replaced password stays valid: a generated one, or the former value of a Secret. Then it ends
+    /// everywhere, with all connections of the user. It does not end before the user's Secret tells the new one. Default:
+    /// 1h. Limits: 0s to 9999h. Change: for passwords that are replaced from then on.
+    #[serde(default = "default_grace_period")]
+    #[schemars(length(max = 8))]
+    #[x_kube(validation = rules::ROTATION_GRACE)]
+    pub grace_period: String,
+}
+
+fn default_grace_period() -> String {
+    "1h".to_owned()
 }
 
 /// A further set of rules of one user.

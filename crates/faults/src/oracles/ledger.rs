@@ -33,6 +33,7 @@ pub fn user() -> keyslot_api::v1alpha1::User {
             secret_key_ref: None,
             sha256: Some(hex::encode(Sha256::digest(PASSWORD))),
         }],
+        rotation: None,
         secret_name: None,
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use keyslot_api::v1alpha1::RedisCluster;
 use keyslot_planner::Desired;
 use keyslot_planner::observed::NodeSettings;
@@ -22,6 +23,9 @@ use crate::reconcile::{Error, passwords, user_secrets};
 
 /// How often a cluster is looked at when nothing tells of a change: somebody may have changed a user by hand.
 const RESYNC: Duration = Duration::from_mins(1);
+
+/// How soon to look again for a password that has to wait for its end.
+const OVERDUE: Duration = Duration::from_secs(10);
 
 /// One pass.
 pub async fn reconcile<N: Nodes>(cluster: &RedisCluster, ctx: &Context<N>) -> Result<Action, Error> {
@@ -47,7 +51,7 @@ pub async fn reconcile<N: Nodes>(cluster: &RedisCluster, ctx: &Context<N>) -> Re
     ctx.memory.of(cluster.meta()).settings(settings);
     report(cluster, &desired, ctx).await?;
     let executed = settled.executed.worse(filed.unwrap_or(Executed::Done));
-    let again = executed.wait().unwrap_or_else(|| resync(&desired));
+    let again = executed.wait().unwrap_or_else(|| next_look(&desired, Timestamp::now()));
     executed.result()?;
     secrets.map_err(Error::UserSecrets)?;
     Ok(Action::requeue(again))
@@ -88,6 +92,14 @@ fn settings_report(desired: &Desired, settled: &Settled, filed: Option<&Executed
         file_problem,
         secrets_problem: None,
     }
+}
+
+/// The next look, if nothing happens before: passwords end and are made by the passing of time too.
+fn next_look(desired: &Desired, now: Timestamp) -> Duration {
+    let due = desired.passwords_due.map(|due| due.duration_since(now));
+    // What should have ended and has not waits for somebody else.
+    let due = due.map(|wait| Duration::try_from(wait).unwrap_or(OVERDUE));
+    due.unwrap_or(RESYNC).min(resync(desired))
 }
 
 /// A look costs four questions, three more for each trial and one for each user: with many users it is taken less

@@ -7,12 +7,13 @@ use k8s_openapi::ByteString;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret};
 use keyslot_api::labels;
-use keyslot_api::v1alpha1::{RedisCluster, RedisClusterSpec};
+use keyslot_api::v1alpha1::{RedisCluster, RedisClusterSpec, User};
 use keyslot_planner::Inputs;
+use keyslot_planner::acl::PasswordHash;
 use keyslot_planner::desired::{PasswordSecret, SystemMemory};
 use keyslot_planner::ids::Uid;
 use keyslot_planner::manifests::{IN_FORCE_FILE, names};
-use kube::api::Api;
+use kube::api::{Api, ObjectMeta};
 use kube::{Resource, ResourceExt};
 use secrecy::SecretString;
 
@@ -29,7 +30,7 @@ use crate::stores::named;
 pub async fn dereference<N: Nodes>(cluster: &RedisCluster, ctx: &Context<N>) -> Result<Inputs, Error> {
     let key = ClusterRef::of(cluster.meta());
     let uid = Uid::new(cluster.uid().unwrap_or_default());
-    let own = |metadata: &_| ownership(metadata, &uid, &key.name) == Ownership::Own;
+    let own = |metadata: &ObjectMeta| ownership(metadata, &uid, &key.name) == Ownership::Own;
     let system =
         named(&ctx.stores.secrets, &key, &names::system(&key.name)).filter(|secret| own(&secret.metadata));
     let set = named(&ctx.stores.stateful_sets, &key, &key.name).filter(|set| own(&set.metadata));
@@ -43,6 +44,7 @@ pub async fn dereference<N: Nodes>(cluster: &RedisCluster, ctx: &Context<N>) -> 
     let system = system.map(SystemMemory::parse).unwrap_or_default();
     Ok(Inputs {
         password_secrets: password_secrets(cluster, &key, ctx).await?,
+        told: told(cluster, &key, own, ctx),
         in_force: in_force(set.as_deref(), &pods, files.as_deref(), &system),
         shards_seen: pods.iter().filter_map(|pod| pods::member(pod, set_uid.as_ref()).labels.shard).collect(),
         foreign_objects: foreign_objects(
@@ -80,6 +82,22 @@ async fn password_secrets<N: Nodes>(
     });
     let found: Vec<_> = try_join_all(looks).await?;
     Ok(found.into_iter().flatten().collect())
+}
+
+/// What the users' own Secrets tell now.
+fn told<N: Nodes>(
+    cluster: &RedisCluster,
+    key: &ClusterRef,
+    own: impl Fn(&ObjectMeta) -> bool,
+    ctx: &Context<N>,
+) -> BTreeMap<String, PasswordHash> {
+    let told = |user: &User| {
+        let name = user.secret_name.clone().unwrap_or_else(|| names::user_secret(&key.name, &user.name));
+        let secret = named(&ctx.stores.secrets, key, &name).filter(|secret| own(&secret.metadata))?;
+        let password = secret.data.as_ref().and_then(|data| texts(data).remove("password"))?;
+        Some((user.name.clone(), PasswordHash::of(&password)))
+    };
+    cluster.spec.users.iter().filter_map(told).collect()
 }
 
 fn texts(data: &BTreeMap<String, ByteString>) -> BTreeMap<String, SecretString> {

@@ -1,9 +1,12 @@
-//! Makes the passwords that the system Secret lacks. They are stored before anything uses them: a password that only
-//! a server knows would lock everybody out.
+//! Keeps the system Secret: makes the passwords that it lacks, rotates those that are due, and forgets those that have
+//! ended. What is new is stored before anything uses it: a password that only a server knows would lock everybody out.
 
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
 use keyslot_api::v1alpha1::RedisCluster;
-use keyslot_planner::desired::{PasswordName, SystemMemory, is_system_secret_lost, missing_passwords};
+use keyslot_planner::desired::{SystemMemory, is_system_secret_lost, next_memory};
 use keyslot_planner::ids::Uid;
 use keyslot_planner::manifests::{self, names};
 use keyslot_planner::{Inputs, Manifest};
@@ -11,7 +14,7 @@ use kube::api::{Api, Patch};
 use kube::{Resource, ResourceExt};
 use rand::distr::{Alphanumeric, SampleString};
 use secrecy::SecretString;
-use serde_json::json;
+use serde_json::{Value, json};
 use tracing::warn;
 
 use super::{Error, system_secret};
@@ -55,16 +58,14 @@ pub async fn ensure<N: Nodes>(
         }
     }
     for _ in 0..ATTEMPTS {
-        let missing = missing_passwords(cluster, &inputs.system);
-        if missing.is_empty() || cluster.spec.paused {
+        if cluster.spec.paused {
             return Ok(inputs);
         }
+        let Some(memory) = next_memory(cluster, &inputs, Timestamp::now(), generate) else {
+            return Ok(inputs);
+        };
         if !ctx.leadership.is_held() {
             return Err(Error::NotLeader);
-        }
-        let mut memory = inputs.system.clone();
-        for name in missing {
-            keep(&mut memory, name, generate());
         }
         match store(cluster, &memory, (owner, seen.as_ref()), ctx).await {
             Ok(Stored::Yes) => {
@@ -110,15 +111,6 @@ fn generate() -> SecretString {
     SecretString::from(Alphanumeric.sample_string(&mut rand::rng(), LENGTH))
 }
 
-fn keep(memory: &mut SystemMemory, name: PasswordName, password: SecretString) {
-    match name {
-        PasswordName::Operator => memory.operator_password = Some(password),
-        PasswordName::Replication => memory.replication_password = Some(password),
-        PasswordName::Probe => memory.probe_password = Some(password),
-        PasswordName::User(user) => drop(memory.user_passwords.insert(user, password)),
-    }
-}
-
 enum Stored {
     Yes,
     /// Nothing was written; this is what is there.
@@ -151,9 +143,16 @@ async fn store<N: Nodes>(
             let Manifest::Secret(secret) = &manifest else {
                 return Err(objects::Error::Replaced { object: key });
             };
+            let mut data = json!(secret.data);
+            let forgotten = seen.data.iter().flat_map(BTreeMap::keys);
+            for key in forgotten.filter(|key| key.starts_with(manifests::HISTORY_PREFIX)) {
+                if data.get(key).is_none() {
+                    data[key] = Value::Null;
+                }
+            }
             let version =
                 json!({ "uid": seen.metadata.uid, "resourceVersion": seen.metadata.resource_version });
-            let patch = json!({ "metadata": version, "data": secret.data });
+            let patch = json!({ "metadata": version, "data": data });
             match api.patch(name, &objects::merge(), &Patch::Merge(&patch)).await {
                 Ok(_) => return Ok(Stored::Yes),
                 Err(kube::Error::Api(status)) if status.is_conflict() || status.is_not_found() => {}
@@ -178,20 +177,5 @@ mod tests {
         assert_eq!(one.expose_secret().len(), LENGTH);
         assert!(one.expose_secret().bytes().all(|b| b.is_ascii_alphanumeric()));
         assert_ne!(one.expose_secret(), other.expose_secret());
-    }
-
-    #[test]
-    fn a_made_password_is_what_was_missing() {
-        let mut cluster =
-            RedisCluster::new("demo", keyslot_api::v1alpha1::RedisClusterSpec::with_image("redis:8.0"));
-        cluster.spec.users =
-            vec![serde_json::from_value(json!({ "name": "worker", "rules": ["+@read"] })).unwrap()];
-        let mut memory = SystemMemory::default();
-        let missing = missing_passwords(&cluster, &memory);
-        assert_eq!(missing.len(), 4);
-        for name in missing {
-            keep(&mut memory, name, generate());
-        }
-        assert!(missing_passwords(&cluster, &memory).is_empty());
     }
 }

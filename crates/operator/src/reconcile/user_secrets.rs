@@ -19,7 +19,8 @@ pub async fn write<N: Nodes>(
     report: &SettingsReport,
     ctx: &Context<N>,
 ) -> Result<(), objects::Error> {
-    let promised = in_force(desired, report);
+    // A node that starts again reads the file.
+    let promised = if report.file_problem.is_none() { in_force(desired, report) } else { BTreeSet::new() };
     let secrets = base_manifests(desired)
         .into_iter()
         .filter(|manifest| matches!(manifest, Manifest::Secret(_)) && promised.contains(manifest.name()));

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use jiff::Timestamp;
 use keyslot_api::conditions::Reason;
 use keyslot_api::v1alpha1::{RedisCluster, RedisClusterSpec, Storage};
 
@@ -38,6 +39,7 @@ impl Desired {
             users: users.parts,
             user_passwords: users.passwords,
             user_secrets: users.secrets,
+            passwords_due: passwords_due(cluster, inputs),
             // Of a cluster whose marker is lost nobody knows that it is empty.
             system: SystemMemory { formed: inputs.system.formed || is_lost, ..inputs.system.clone() },
             budget_shards: budget_shards(in_force.replicas_per_shard, in_force.shards, &inputs.shards_seen),
@@ -55,6 +57,11 @@ impl Desired {
         let shards = u32::try_from(spec.shards).unwrap_or(0);
         shards.saturating_mul(1 + u32::try_from(spec.replicas_per_shard).unwrap_or(0))
     }
+}
+
+fn passwords_due(cluster: &RedisCluster, inputs: &Inputs) -> Option<Timestamp> {
+    let histories = &inputs.system.histories;
+    cluster.spec.users.iter().filter_map(|user| histories.get(&user.name)?.due(user)).min()
 }
 
 /// What the pods are made from. Once the cluster has formed, as the pods carry it, also where today it would be

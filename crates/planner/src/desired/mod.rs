@@ -4,6 +4,7 @@
 mod from_spec;
 mod passwords;
 pub mod quantity;
+mod rotation;
 #[cfg(test)]
 mod tests;
 pub(crate) mod usable;
@@ -12,15 +13,16 @@ mod users;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use keyslot_api::conditions::Reason;
 use keyslot_api::v1alpha1::{RedisClusterSpec, RetentionPolicy};
 use secrecy::SecretString;
 
-use crate::acl::UserRules;
+use crate::acl::{PasswordHash, UserRules};
 use crate::ids::{ShardNumber, Uid};
 
 pub use from_spec::is_system_secret_lost;
-pub use passwords::missing_passwords;
+pub use rotation::{PasswordHistory, next_memory};
 
 /// What the resource refers to, fetched before anything is decided.
 #[derive(Clone, Debug, Default)]
@@ -29,6 +31,8 @@ pub struct Inputs {
     pub system: SystemMemory,
     /// Every Secret that `spec.users[].passwords[].secretKeyRef` names, by name; absent when it does not exist.
     pub password_secrets: BTreeMap<String, PasswordSecret>,
+    /// Hash of the password that the Secret of a user tells, by user name.
+    pub told: BTreeMap<String, PasswordHash>,
     /// The spec that the pods were made from: annotation `keyslot.dev/in-force` of the pod template (or, while the
     /// StatefulSet is away, of a pod). `None` before the first pod.
     pub in_force: Option<RedisClusterSpec>,
@@ -51,6 +55,8 @@ pub struct SystemMemory {
     pub probe_password: Option<SecretString>,
     /// Generated passwords of users, by user name.
     pub user_passwords: BTreeMap<String, SecretString>,
+    /// What was replaced and when, by user name.
+    pub histories: BTreeMap<String, PasswordHistory>,
     /// The marker `formed`.
     pub formed: bool,
 }
@@ -121,6 +127,8 @@ pub struct Desired {
     /// The name of each user's Secret, for users that have one. A user that keeps what it has is here too, but not among
     /// the passwords: its Secret stays as it is.
     pub user_secrets: BTreeMap<String, String>,
+    /// When passwords end or are made by the passing of time alone, the next time.
+    pub passwords_due: Option<Timestamp>,
     /// The passwords of the system's users.
     pub system: SystemMemory,
     /// Shard numbers that need a budget.
@@ -129,17 +137,4 @@ pub struct Desired {
     pub foreign_objects: BTreeSet<String>,
     /// Problems of parts other than users.
     pub problems: Vec<Problem>,
-}
-
-/// A password that the operator has to make before anything else, because the system Secret lacks it.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum PasswordName {
-    /// Of `keyslot-operator`.
-    Operator,
-    /// Of `keyslot-replication`.
-    Replication,
-    /// Of `keyslot-probe`.
-    Probe,
-    /// Of a user whose `passwords` is empty.
-    User(String),
 }

@@ -4,16 +4,16 @@ use std::collections::BTreeSet;
 
 use keyslot_api::conditions::Reason;
 use keyslot_api::labels;
-use keyslot_api::v1alpha1::{Password, RedisCluster, SecretKeyRef, User};
+use keyslot_api::v1alpha1::{Password, SecretKeyRef, User};
 use secrecy::{ExposeSecret, SecretString};
 
-use super::{Inputs, PasswordName, Problem, SystemMemory, users};
+use super::{Inputs, PasswordHistory, Problem, rotation};
 use crate::acl::PasswordHash;
 
 /// A server reads no longer argument from a client that has not logged in, so a longer password could never be used.
 const LONGEST_PASSWORD: usize = 16_000;
 
-/// The valid passwords of a user: hashes of all, plaintext of the first one that there is a plaintext of.
+/// The valid passwords of a user: hashes of all, replaced ones too, and the plaintext of the first one that there is a plaintext of.
 pub(super) struct Passwords {
     pub(super) hashes: BTreeSet<PasswordHash>,
     pub(super) plaintext: Option<SecretString>,
@@ -22,7 +22,11 @@ pub(super) struct Passwords {
 /// Resolves all passwords of a user. One that can't be used makes the whole user keep what it has: with the others
 /// alone, a password that clients use would end.
 pub(super) fn resolve(user: &User, inputs: &Inputs) -> Result<Passwords, Problem> {
-    let mut found = Passwords { hashes: BTreeSet::new(), plaintext: None };
+    if let Some(problem) = rotation::problem(user) {
+        return Err(problem);
+    }
+    let replaced = inputs.system.histories.get(&user.name).into_iter().flat_map(PasswordHistory::previous);
+    let mut found = Passwords { hashes: replaced.cloned().collect(), plaintext: None };
     if user.passwords.is_empty() {
         let generated = inputs.system.user_passwords.get(&user.name).ok_or_else(|| Problem {
             reason: Reason::AclNotApplied,
@@ -62,7 +66,13 @@ pub(super) fn resolve(user: &User, inputs: &Inputs) -> Result<Passwords, Problem
     Ok(found)
 }
 
-fn referenced(user: &User, at: &SecretKeyRef, field: &str, inputs: &Inputs) -> Result<SecretString, Problem> {
+/// The password behind a reference, or what is wrong at `field`.
+pub(super) fn referenced(
+    user: &User,
+    at: &SecretKeyRef,
+    field: &str,
+    inputs: &Inputs,
+) -> Result<SecretString, Problem> {
     let SecretKeyRef { name, key } = at;
     let user = &user.name;
     let problem = |reason, message: String| Problem { reason, field: field.to_owned(), message };
@@ -113,23 +123,4 @@ fn referenced(user: &User, at: &SecretKeyRef, field: &str, inputs: &Inputs) -> R
 /// them.
 fn without_line_break(value: &str) -> &str {
     value.strip_suffix("\r\n").or_else(|| value.strip_suffix('\n')).unwrap_or(value)
-}
-
-/// The generated passwords that the system Secret lacks.
-pub fn missing_passwords(cluster: &RedisCluster, memory: &SystemMemory) -> Vec<PasswordName> {
-    let system = [
-        (memory.operator_password.is_none(), PasswordName::Operator),
-        (memory.replication_password.is_none(), PasswordName::Replication),
-        (memory.probe_password.is_none(), PasswordName::Probe),
-    ];
-    let users: BTreeSet<&str> = cluster
-        .spec
-        .users
-        .iter()
-        .filter(|user| user.passwords.is_empty() && users::name_problem(&user.name).is_none())
-        .map(|user| user.name.as_str())
-        .filter(|name| !memory.user_passwords.contains_key(*name))
-        .collect();
-    let system = system.into_iter().filter(|(missing, _)| *missing).map(|(_, name)| name);
-    system.chain(users.into_iter().map(|name| PasswordName::User(name.to_owned()))).collect()
 }

@@ -438,36 +438,6 @@ fn every_shard_that_is_or_will_be_has_a_budget() {
 }
 
 #[test]
-fn missing_passwords_are_those_that_nobody_gave() {
-    let cluster = cluster(json!({"users": [
-        {"name": "b"},
-        {"name": "a"},
-        {"name": "c", "passwords": [{"sha256": PasswordHash::of(&"x".into()).as_str()}]},
-        {"name": "keyslot-operator"},
-        {"name": "not a name"},
-    ]}));
-    let user = |name: &str| PasswordName::User(name.to_owned());
-    assert_eq!(
-        missing_passwords(&cluster, &SystemMemory::default()),
-        [PasswordName::Operator, PasswordName::Replication, PasswordName::Probe, user("a"), user("b")]
-    );
-    let memory = SystemMemory {
-        operator_password: Some("x".into()),
-        replication_password: Some("x".into()),
-        probe_password: Some("x".into()),
-        user_passwords: [("a".to_owned(), "x".into())].into(),
-        formed: false,
-    };
-    assert_eq!(missing_passwords(&cluster, &memory), [user("b")]);
-    let desired = Desired::from_spec(&cluster, &Inputs { system: memory, ..Inputs::default() });
-    assert_eq!(
-        kept(&desired.users["b"]).reason,
-        Reason::AclNotApplied,
-        "no user without password, not even briefly"
-    );
-}
-
-#[test]
 fn a_lost_system_secret_is_a_problem_and_keeps_what_is_in_force() {
     let wanted = cluster(json!({"image": "redis:8.6"}));
     let carried = cluster(json!({"image": "redis:8.0"})).spec;

@@ -20,6 +20,8 @@ pub const PROBE_PASSWORD: &str = "probe-password";
 pub const FORMED: &str = "formed";
 const FORMED_VALUE: &str = "true";
 const USER_PREFIX: &str = "user.";
+/// Begin of the keys with what has to be remembered of each user's passwords.
+pub const HISTORY_PREFIX: &str = "history.";
 
 /// The Secret with all of the operator's memory. It takes no [`crate::Desired`], since the passwords in it are made
 /// before anything can be desired.
@@ -42,7 +44,12 @@ impl SystemMemory {
         };
         let users =
             data.keys().filter_map(|key| Some((key.strip_prefix(USER_PREFIX)?.to_owned(), read(key)?)));
+        let history = |key: &String| {
+            let user = key.strip_prefix(HISTORY_PREFIX)?;
+            Some((user.to_owned(), serde_json::from_slice(&data.get(key)?.0).ok()?))
+        };
         Self {
+            histories: data.keys().filter_map(history).collect(),
             operator_password: read(OPERATOR_PASSWORD),
             replication_password: read(REPLICATION_PASSWORD),
             probe_password: read(PROBE_PASSWORD),
@@ -73,6 +80,11 @@ impl SystemMemory {
             .collect();
         for (user, password) in &self.user_passwords {
             texts.insert(format!("{USER_PREFIX}{user}"), password.expose_secret().to_owned());
+        }
+        for (user, history) in &self.histories {
+            // Text and times: they can always be written.
+            let text = serde_json::to_string(history).unwrap_or_default();
+            texts.insert(format!("{HISTORY_PREFIX}{user}"), text);
         }
         if let Some(password) = &self.replication_password {
             let line = format!("masterauth {}\n", quoted(password.expose_secret()));

@@ -5,6 +5,10 @@ use keyslot_api::v1alpha1::{User, UserStatus};
 use crate::desired::Desired;
 use crate::settings::{SettingsReport, UserState};
 
+fn previous_until(desired: &Desired, user: &str) -> Option<String> {
+    desired.system.histories.get(user)?.previous_until().map(|until| until.to_string())
+}
+
 pub(super) fn users(specs: &[User], desired: &Desired, report: &SettingsReport) -> Vec<UserStatus> {
     let total = i32::try_from(report.nodes.len()).unwrap_or(i32::MAX);
     // `default` is always wanted, also when nobody lists it.
@@ -19,6 +23,7 @@ pub(super) fn users(specs: &[User], desired: &Desired, report: &SettingsReport) 
         .map(|name| UserStatus {
             name: name.clone(),
             secret_name: desired.user_secrets.get(name).cloned(),
+            previous_password_valid_until: previous_until(desired, name),
             nodes_applied: applied(name),
             nodes_total: total,
         })

@@ -112,6 +112,7 @@ pub fn memory() -> SystemMemory {
         user_passwords: ["default", "report", "worker"]
             .map(|user| (user.to_owned(), "canary-generated".into()))
             .into(),
+        histories: BTreeMap::new(),
         formed: true,
     }
 }

@@ -1,0 +1,204 @@
+//! Passwords that are replaced: when a new one is generated, and how long the one before stays valid.
+//!
+//! Nothing here is remembered but in Secret `<name>-system`: of each user the hashes of its present passwords by where
+//! they come from, and of those that were replaced until when they are valid. A password is *replaced* when its entry is
+//! still there and has another value; the entry that is removed from the list ends at once.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use keyslot_api::conditions::Reason;
+use keyslot_api::v1alpha1::{RedisCluster, Rotation, User};
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
+
+use super::{Inputs, Problem, SystemMemory, passwords, users};
+use crate::acl::PasswordHash;
+
+/// Of one user: more replaced passwords than this are not kept, whatever their grace. The ones that end first go first.
+const MOST_PREVIOUS: usize = 8;
+
+/// Where a generated password comes from; other sources are `<secret>/<key>`.
+const GENERATED: &str = "generated";
+
+/// What has to be remembered of a user's passwords, besides a generated one itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct PasswordHistory {
+    /// Hash of each present password that can be replaced, by its source.
+    present: BTreeMap<String, PasswordHash>,
+    /// Passwords that were replaced, and until when each is valid.
+    previous: BTreeMap<PasswordHash, Timestamp>,
+    /// `rotation.trigger` as it was when the generated password was made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trigger: Option<String>,
+    /// When the generated password was made, or seen first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    made: Option<Timestamp>,
+}
+
+impl PasswordHistory {
+    /// The replaced passwords that are still valid.
+    pub fn previous(&self) -> impl Iterator<Item = &PasswordHash> {
+        self.previous.keys()
+    }
+
+    /// Until when the last of them is valid.
+    pub fn previous_until(&self) -> Option<Timestamp> {
+        self.previous.values().max().copied()
+    }
+
+    /// When something ends or is made by the passing of time alone.
+    pub fn due(&self, user: &User) -> Option<Timestamp> {
+        let ends = self.previous.values().min().copied();
+        ends.into_iter().chain(self.next_rotation(user)).min()
+    }
+
+    fn next_rotation(&self, user: &User) -> Option<Timestamp> {
+        let interval = duration(user.rotation.as_ref()?.interval.as_deref()?)?;
+        self.made?.checked_add(interval).ok()
+    }
+
+    /// Whether a new password is to be generated. A trigger that is taken away asks for nothing.
+    fn is_rotation_due(&self, user: &User, now: Timestamp) -> bool {
+        let Some(rotation) = &user.rotation else { return false };
+        let triggered = rotation.trigger.is_some() && rotation.trigger != self.trigger;
+        self.made.is_some() && (triggered || self.next_rotation(user).is_some_and(|due| due <= now))
+    }
+}
+
+/// The memory as it has to be before anything is brought in force: with every password that is needed, with new ones
+/// for those that are to be rotated, and without what has ended. `None` when it is so already. `generate` makes a
+/// password.
+pub fn next_memory(
+    cluster: &RedisCluster,
+    inputs: &Inputs,
+    now: Timestamp,
+    mut generate: impl FnMut() -> SecretString,
+) -> Option<SystemMemory> {
+    let mut memory = inputs.system.clone();
+    let mut is_new = false;
+    for password in
+        [&mut memory.operator_password, &mut memory.replication_password, &mut memory.probe_password]
+    {
+        password.get_or_insert_with(|| {
+            is_new = true;
+            generate()
+        });
+    }
+    let mut histories = BTreeMap::new();
+    for user in cluster.spec.users.iter().filter(|user| users::name_problem(&user.name).is_none()) {
+        if histories.contains_key(&user.name) {
+            // Listed twice: the first one counts.
+            continue;
+        }
+        let mut history = inputs.system.histories.get(&user.name).cloned().unwrap_or_default();
+        if user.passwords.is_empty() {
+            let is_missing = !memory.user_passwords.contains_key(&user.name);
+            if is_missing || history.is_rotation_due(user, now) {
+                memory.user_passwords.insert(user.name.clone(), generate());
+                history.made = None;
+                if is_missing {
+                    // Somebody took it away, for example because it has leaked: it is not replaced, it ends.
+                    history.present.remove(GENERATED);
+                }
+                is_new = true;
+            }
+            if history.made.is_none() {
+                history.made = Some(now);
+                history.trigger = user.rotation.as_ref().and_then(|rotation| rotation.trigger.clone());
+            }
+        }
+        let generated = memory.user_passwords.get(&user.name).map(PasswordHash::of);
+        bring_up(&mut history, (user, sources(user, generated, inputs)), inputs.told.get(&user.name), now);
+        histories.insert(user.name.clone(), history);
+    }
+    histories.retain(|_, history| *history != PasswordHistory::default());
+    is_new |= histories != inputs.system.histories;
+    memory.histories = histories;
+    is_new.then_some(memory)
+}
+
+/// A user's passwords that can be replaced: each source, with the hash if it can be read.
+type Sources = Vec<(String, Option<PasswordHash>)>;
+
+/// Moves what was replaced to the previous ones, and takes away what has ended.
+fn bring_up(
+    history: &mut PasswordHistory,
+    (user, sources): (&User, Sources),
+    told: Option<&PasswordHash>,
+    now: Timestamp,
+) {
+    let grace = user.rotation.as_ref().and_then(|rotation| duration(&rotation.grace_period));
+    let until = now.checked_add(grace.unwrap_or(DEFAULT_GRACE)).unwrap_or(Timestamp::MAX);
+    let mut present = BTreeMap::new();
+    for (source, found) in sources {
+        let before = history.present.get(&source);
+        // One that can't be read now has not been replaced.
+        let Some(hash) = found.as_ref().or(before) else { continue };
+        if let Some(replaced) = before.filter(|before| *before != hash && until > now) {
+            history.previous.insert(replaced.clone(), until);
+        }
+        present.insert(source, hash.clone());
+    }
+    history.present = present;
+    let valid: BTreeSet<&PasswordHash> = history.present.values().collect();
+    // The user's Secret has to tell the new password before the old one ends.
+    let is_told = told.is_none_or(|told| valid.contains(told));
+    let (present, previous) = (&history.present, &mut history.previous);
+    previous.retain(|hash, until| !present.values().any(|valid| valid == hash) && (*until > now || !is_told));
+    while previous.len() > MOST_PREVIOUS {
+        let first = previous.iter().min_by_key(|(_, until)| **until).map(|(hash, _)| hash.clone());
+        first.and_then(|hash| previous.remove(&hash));
+    }
+}
+
+fn sources(user: &User, generated: Option<PasswordHash>, inputs: &Inputs) -> Sources {
+    if user.passwords.is_empty() {
+        return vec![(GENERATED.to_owned(), generated)];
+    }
+    let references = user.passwords.iter().filter_map(|password| password.secret_key_ref.as_ref());
+    references
+        .map(|at| {
+            let found = passwords::referenced(user, at, "", inputs).ok();
+            (format!("{}/{}", at.name, at.key), found.as_ref().map(PasswordHash::of))
+        })
+        .collect()
+}
+
+/// Grace of a user whose resource says nothing of it.
+const DEFAULT_GRACE: Duration = Duration::from_hours(1);
+
+/// `30s`, `90m` or `720h`.
+pub fn duration(text: &str) -> Option<Duration> {
+    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    let is_number = !digits.is_empty() && digits.len() <= 7 && digits.bytes().all(|b| b.is_ascii_digit());
+    let number: u64 = is_number.then(|| digits.parse().ok())??;
+    match unit {
+        "s" => Some(Duration::from_secs(number)),
+        "m" => Some(Duration::from_secs(60 * number)),
+        "h" => Some(Duration::from_secs(3600 * number)),
+        _ => None,
+    }
+}
+
+/// What is wrong with `rotation`, if admission let it pass.
+pub(super) fn problem(user: &User) -> Option<Problem> {
+    let Rotation { interval, grace_period, .. } = user.rotation.as_ref()?;
+    let wrong = |text: &String| duration(text).is_none();
+    let field = match (interval.as_ref().is_some_and(wrong), wrong(grace_period)) {
+        (true, _) => "interval",
+        (false, true) => "gracePeriod",
+        (false, false) => return None,
+    };
+    Some(Problem {
+        reason: Reason::FieldRefused,
+        field: format!("spec.users[{}].rotation.{field}", user.name),
+        message: format!("of user {} is no time such as 30s, 90m or 720h: correct it", user.name),
+    })
+}
+
+#[cfg(test)]
+#[path = "rotation_tests.rs"]
+mod tests;

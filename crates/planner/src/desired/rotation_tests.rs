@@ -1,0 +1,256 @@
+//! Tables on what is generated, replaced and ended, and when.
+
+use keyslot_api::v1alpha1::RedisCluster;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::desired::{Desired, Part, PasswordSecret};
+
+/// A cluster over time, as the operator lives through it.
+struct Story {
+    users: Value,
+    inputs: Inputs,
+    now: Timestamp,
+    made: usize,
+}
+
+impl Story {
+    fn new(users: Value) -> Self {
+        let mut story = Self { users, inputs: Inputs::default(), now: Timestamp::UNIX_EPOCH, made: 0 };
+        story.passes();
+        story
+    }
+
+    fn cluster(&self) -> RedisCluster {
+        serde_json::from_value(json!({
+            "apiVersion": "keyslot.dev/v1alpha1", "kind": "RedisCluster",
+            "metadata": {"name": "demo", "namespace": "shop", "uid": "1"},
+            "spec": {"image": "redis:8.0", "users": self.users},
+        }))
+        .unwrap()
+    }
+
+    /// A pass of the operator; the users' Secrets tell the present passwords after it.
+    fn passes(&mut self) {
+        self.passes_without_telling();
+        let desired = Desired::from_spec(&self.cluster(), &self.inputs);
+        let told =
+            desired.user_passwords.iter().map(|(user, password)| (user.clone(), PasswordHash::of(password)));
+        self.inputs.told = told.collect();
+    }
+
+    fn passes_without_telling(&mut self) {
+        let (cluster, made) = (self.cluster(), &mut self.made);
+        let generate = || {
+            *made += 1;
+            SecretString::from(format!("generated-{made}"))
+        };
+        if let Some(memory) = next_memory(&cluster, &self.inputs, self.now, generate) {
+            self.inputs.system = memory;
+        }
+        let again = next_memory(&cluster, &self.inputs, self.now, || panic!("generated again"));
+        assert!(again.is_none(), "a second pass at the same time changes nothing");
+    }
+
+    fn later(&mut self, time: Duration) {
+        self.now = self.now.checked_add(time).unwrap();
+        self.passes();
+    }
+
+    fn stores(&mut self, secret: &str, password: &str) {
+        let values = [("password".to_owned(), SecretString::from(password))].into();
+        self.inputs.password_secrets.insert(secret.to_owned(), PasswordSecret { allowed: true, values });
+    }
+
+    /// Which of these passwords let `app` in.
+    fn valid(&self, passwords: &[&'static str]) -> Vec<&'static str> {
+        let desired = Desired::from_spec(&self.cluster(), &self.inputs);
+        let Part::Wanted(rules) = &desired.users["app"] else { panic!("{:?}", desired.users["app"]) };
+        let is_valid = |password: &&str| rules.passwords.contains(&PasswordHash::of(&(*password).into()));
+        assert_eq!(rules.passwords.len(), passwords.iter().filter(|password| is_valid(password)).count());
+        passwords.iter().filter(|password| is_valid(password)).copied().collect()
+    }
+}
+
+const MINUTE: Duration = Duration::from_mins(1);
+/// The first three are the system's users'.
+const GENERATED: [&str; 4] = ["generated-4", "generated-5", "generated-6", "generated-7"];
+
+fn generated(rotation: &Value) -> Value {
+    json!([{"name": "app", "rotation": rotation}])
+}
+
+fn from_secret(rotation: &Value) -> Value {
+    let at = json!({"secretKeyRef": {"name": "app-password", "key": "password"}});
+    json!([{"name": "app", "passwords": [at], "rotation": rotation}])
+}
+
+#[test]
+fn another_trigger_makes_another_password_and_the_old_one_ends_after_its_grace() {
+    let with = |trigger: &str| generated(&json!({"trigger": trigger, "gracePeriod": "10m"}));
+    let mut story = Story::new(with("one"));
+    assert_eq!(story.valid(&GENERATED), ["generated-4"]);
+    story.later(MINUTE);
+    assert_eq!(story.valid(&GENERATED), ["generated-4"], "the first trigger is that of the first password");
+
+    story.users = with("two");
+    story.passes();
+    assert_eq!(story.valid(&GENERATED), ["generated-4", "generated-5"]);
+    let due = Desired::from_spec(&story.cluster(), &story.inputs).passwords_due;
+    assert_eq!(due, Some(story.now.checked_add(10 * MINUTE).unwrap()));
+    story.later(9 * MINUTE);
+    assert_eq!(story.valid(&GENERATED), ["generated-4", "generated-5"]);
+    story.later(MINUTE);
+    assert_eq!(story.valid(&GENERATED), ["generated-5"]);
+
+    story.users = generated(&json!({"gracePeriod": "10m"}));
+    story.passes();
+    assert_eq!(story.valid(&GENERATED), ["generated-5"], "no trigger asks for nothing");
+}
+
+#[test]
+fn a_generated_password_that_is_taken_away_by_hand_ends_at_once() {
+    let mut story = Story::new(generated(&json!({"gracePeriod": "10m"})));
+    story.inputs.system.user_passwords.clear();
+    story.passes();
+    assert_eq!(story.valid(&GENERATED), ["generated-5"]);
+}
+
+#[test]
+fn an_interval_rotates_by_itself() {
+    let mut story = Story::new(generated(&json!({"interval": "60m", "gracePeriod": "5m"})));
+    story.later(59 * MINUTE);
+    assert_eq!(story.valid(&GENERATED), ["generated-4"]);
+    story.later(MINUTE);
+    assert_eq!(story.valid(&GENERATED), ["generated-4", "generated-5"]);
+    story.later(5 * MINUTE);
+    assert_eq!(story.valid(&GENERATED), ["generated-5"]);
+    story.later(600 * MINUTE);
+    assert_eq!(story.valid(&GENERATED), ["generated-5", "generated-6"], "once, however long nobody looked");
+}
+
+#[test]
+fn a_second_rotation_within_the_grace_leaves_each_password_its_own_time() {
+    let with = |trigger: &str| generated(&json!({"trigger": trigger, "gracePeriod": "10m"}));
+    let mut story = Story::new(with("one"));
+    story.users = with("two");
+    story.passes();
+    story.users = with("three");
+    story.later(6 * MINUTE);
+    assert_eq!(story.valid(&GENERATED), ["generated-4", "generated-5", "generated-6"]);
+    story.later(4 * MINUTE);
+    assert_eq!(story.valid(&GENERATED), ["generated-5", "generated-6"]);
+    for number in 0..100 {
+        story.users = with(&number.to_string());
+        story.passes();
+    }
+    let desired = Desired::from_spec(&story.cluster(), &story.inputs);
+    let Part::Wanted(rules) = &desired.users["app"] else { panic!() };
+    assert_eq!(rules.passwords.len(), 1 + MOST_PREVIOUS);
+}
+
+#[test]
+fn the_former_value_of_a_secret_stays_valid_for_its_grace() {
+    let mut story = Story::new(json!([]));
+    story.stores("app-password", "before");
+    story.users = from_secret(&json!({"gracePeriod": "10m"}));
+    story.passes();
+    story.stores("app-password", "after");
+    story.passes();
+    assert_eq!(story.valid(&["before", "after"]), ["before", "after"]);
+    story.inputs.password_secrets.clear();
+    story.later(MINUTE);
+    story.stores("app-password", "after");
+    story.passes();
+    assert_eq!(
+        story.valid(&["before", "after"]),
+        ["before", "after"],
+        "a Secret that was away was not replaced"
+    );
+    story.stores("app-password", "before");
+    story.passes();
+    assert_eq!(story.valid(&["before", "after"]), ["before", "after"], "back to the former value");
+    story.later(11 * MINUTE);
+    assert_eq!(story.valid(&["before", "after"]), ["before"]);
+}
+
+#[test]
+fn an_hour_of_grace_is_the_default_and_none_is_possible() {
+    for (rotation, valid) in
+        [(json!(null), ["before", "after"].as_slice()), (json!({"gracePeriod": "0s"}), ["after"].as_slice())]
+    {
+        let mut story = Story::new(json!([]));
+        story.stores("app-password", "before");
+        story.users = from_secret(&rotation);
+        story.passes();
+        story.stores("app-password", "after");
+        story.passes();
+        assert_eq!(story.valid(&["before", "after"]), valid);
+        story.later(60 * MINUTE);
+        assert_eq!(story.valid(&["before", "after"]), ["after"]);
+    }
+}
+
+#[test]
+fn an_entry_that_is_removed_ends_at_once() {
+    let mut story = Story::new(json!([]));
+    for secret in ["one", "two"] {
+        story.stores(secret, secret);
+    }
+    let at = |secret: &str| json!({"secretKeyRef": {"name": secret, "key": "password"}});
+    story.users = json!([{"name": "app", "passwords": [at("one"), at("two")]}]);
+    story.passes();
+    assert_eq!(story.valid(&["one", "two"]), ["one", "two"]);
+    story.users = json!([{"name": "app", "passwords": [at("two")]}]);
+    story.passes();
+    assert_eq!(story.valid(&["one", "two"]), ["two"]);
+    story.users = json!([]);
+    story.passes();
+    assert!(story.inputs.system.histories.is_empty(), "nothing is remembered of a user that is gone");
+}
+
+#[test]
+fn no_password_ends_before_the_users_secret_tells_the_new_one() {
+    let with = |trigger: &str| generated(&json!({"trigger": trigger, "gracePeriod": "10m"}));
+    let mut story = Story::new(with("one"));
+    story.users = with("two");
+    for _ in 0..3 {
+        story.now = story.now.checked_add(20 * MINUTE).unwrap();
+        story.passes_without_telling();
+        assert_eq!(story.valid(&GENERATED), ["generated-4", "generated-5"]);
+    }
+    story.passes();
+    story.passes();
+    assert_eq!(story.valid(&GENERATED), ["generated-5"]);
+}
+
+#[test]
+fn what_is_remembered_survives_the_secret_and_what_is_damaged_there_is_forgotten() {
+    let with = |trigger: &str| generated(&json!({"trigger": trigger, "gracePeriod": "10m"}));
+    let mut story = Story::new(with("one"));
+    story.users = with("two");
+    story.passes();
+    let crate::Manifest::Secret(secret) =
+        crate::manifests::system_secret(&story.cluster(), &story.inputs.system)
+    else {
+        panic!("a Secret")
+    };
+    let mut data = secret.data.unwrap();
+    assert_eq!(SystemMemory::parse(&data).histories, story.inputs.system.histories);
+    data.insert("history.app".to_owned(), k8s_openapi::ByteString(b"{".to_vec()));
+    story.inputs.system = SystemMemory::parse(&data);
+    story.passes();
+    assert_eq!(story.valid(&GENERATED), ["generated-5"]);
+}
+
+#[test]
+fn times_are_whole_numbers_with_a_unit() {
+    for (text, seconds) in
+        [("0s", Some(0)), ("90s", Some(90)), ("30m", Some(1800)), ("720h", Some(2_592_000))]
+    {
+        assert_eq!(duration(text), seconds.map(Duration::from_secs), "{text}");
+    }
+    for text in ["", "s", "1", "-1s", "+1s", "1.5h", "1d", "99999999s", "1 h", "é"] {
+        assert_eq!(duration(text), None, "{text}");
+    }
+}
