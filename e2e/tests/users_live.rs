@@ -2,12 +2,13 @@
 
 use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::api::events::v1::Event;
 use keyslot_api::v1alpha1::{Password, Rotation, SecretKeyRef};
 use keyslot_e2e::client::Running;
 use keyslot_e2e::clusters::{self, WORKER_RULES, user};
 use keyslot_e2e::settings::Server;
 use keyslot_e2e::{Namespace, client, nodes, wait, with_namespace};
-use kube::api::{Patch, PatchParams};
+use kube::api::{ListParams, Patch, PatchParams};
 use serde_json::{Value, json};
 
 use crate::steps::{DEFAULT_SECRET, WORKER_SECRET, acl_lines, formed, on_all_nodes};
@@ -129,7 +130,7 @@ fn a_password_from_a_secret_follows_it_and_an_entry_that_is_removed_ends_at_once
         .await?;
         ensure!(lets_in("the-first-password").await?, "the former one is valid for an hour");
         ensure!(lets_in("the-second-password").await?, "nobody touched it");
-        let workers = hold_all(namespace, WORKER_SECRET, 1).await?;
+        let workers = hold_all(namespace, WORKER_SECRET, 2).await?;
         spec.users[1].passwords.remove(0);
         cluster.set_users(&spec.users).await?;
         all_end(&workers).await?;
@@ -185,7 +186,18 @@ fn what_is_changed_by_hand_on_a_node_is_repaired() -> Result<()> {
             );
             Ok(())
         })
-        .await
+        .await?;
+        let events = namespace.api::<Event>().list(&ListParams::default()).await?;
+        let told: Vec<&str> = events
+            .iter()
+            .filter(|event| event.reason.as_deref() == Some("UsersChangedByHand"))
+            .filter_map(|event| event.note.as_deref())
+            .collect();
+        for pod in ["demo-0", "demo-1"] {
+            let of_pod = told.iter().find(|note| note.contains(pod));
+            ensure!(of_pod.is_some_and(|note| note.ends_with("intruder, worker")), "{told:?}");
+        }
+        Ok(())
     })
 }
 
@@ -224,16 +236,16 @@ fn held(lines: &[Value]) -> Option<usize> {
     lines.iter().find_map(|line| line["held"].as_u64()).and_then(|held| usize::try_from(held).ok())
 }
 
-/// To three primaries.
+/// To three nodes.
 async fn hold(namespace: &Namespace, secret: &str) -> Result<Running> {
     hold_all(namespace, secret, 3).await
 }
 
-async fn hold_all(namespace: &Namespace, secret: &str, primaries: usize) -> Result<Running> {
+async fn hold_all(namespace: &Namespace, secret: &str, nodes: usize) -> Result<Running> {
     let client = client::start(namespace, secret, &["hold"]).await?;
     wait::until("the client holds its connections", wait::A_WHILE, async || {
         let lines = client.lines().await?;
-        ensure!(held(&lines) == Some(primaries), "{lines:?}");
+        ensure!(held(&lines) == Some(nodes), "{lines:?}");
         Ok(())
     })
     .await?;

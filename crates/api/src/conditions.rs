@@ -116,6 +116,9 @@ vocabulary! {
         /// Some nodes, or the file `users.acl`, do not have all users as wanted yet. Wait; the message
         /// names the users and pods, or says why the file is not up to date, or that the resource is paused.
         AclNotApplied,
+        /// Somebody changed users on a node itself (`ACL SETUSER`, `ACL DELUSER`), and they are set back; only told by
+        /// an Event. Find out who has the right to `acl` there, and change users in the resource.
+        UsersChangedByHand,
         /// Some nodes do not have all settings as wanted yet. Wait; the message names the pods, or says that
         /// the resource is paused.
         ConfigNotApplied,

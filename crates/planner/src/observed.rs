@@ -10,7 +10,7 @@ use std::fmt;
 use keyslot_api::v1alpha1::{RedisClusterSpec, RetentionPolicy};
 
 use crate::acl::LiveUser;
-use crate::ids::{NodeId, PodName, Uid};
+use crate::ids::{NodeId, PodName, RunId, Uid};
 
 pub use node::{Engine, EngineKind, Peer, PeerAddress, PeerHealth, RedisNode, Role};
 pub use pod::{Member, MemberLabels, PodTrouble, RoleLabel, Unreachable};
@@ -88,6 +88,8 @@ impl Observed {
 pub struct NodeSettings {
     /// The node's id.
     pub id: NodeId,
+    /// Made with the process.
+    pub run_id: RunId,
     /// Software and version.
     pub engine: Engine,
     /// Every user as the server has it (`ACL GETUSER`), scratch users excepted.

@@ -10,7 +10,7 @@ use crate::acl::{AclToken, LiveUser, UserRules};
 use crate::command::RedisCommand;
 use crate::config::USERS_FILE;
 use crate::desired::{Desired, Part};
-use crate::ids::PodName;
+use crate::ids::{PodName, RunId};
 use crate::manifests;
 use crate::observed::{Engine, FilesSeen, NodeSettings, Unreachable};
 use crate::plan::KubeOperation;
@@ -52,8 +52,10 @@ pub struct SettingsReport {
 }
 
 /// What one node has in force.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NodeReport {
+    /// The process that was looked at.
+    pub run_id: RunId,
     /// For each wanted user: in force, or the server's words of refusal, or not yet.
     pub users: BTreeMap<String, UserState>,
     /// Users that are still there and that nobody wants: they could not be removed.
@@ -138,7 +140,28 @@ pub fn node_report(desired: &Desired, node: &NodeSettings, let_in: bool) -> Node
     };
     let config_differences = wanted_config(desired, let_in).into_iter().filter_map(difference).collect();
     let strangers = if let_in { strangers(desired, node).collect() } else { Vec::new() };
-    NodeReport { users, strangers, config_differences }
+    NodeReport { run_id: node.run_id.clone(), users, strangers, config_differences }
+}
+
+/// Names of the users of a node that somebody changed there since `before`: the same process had them as the resource,
+/// which is the same, wants them.
+pub fn changed_by_hand(
+    before: &SettingsReport,
+    desired: &Desired,
+    pod: &PodName,
+    seen: &NodeSettings,
+) -> Vec<String> {
+    let Some(Ok(was)) = before.nodes.get(pod) else { return Vec::new() };
+    if before.wanted != WantedSettings::of(desired) || was.run_id != seen.run_id {
+        return Vec::new();
+    }
+    let is = node_report(desired, seen, true);
+    let applied = |name: &String| was.users.get(name) == Some(&UserState::Applied);
+    let changed = is.users.iter().filter(|(name, state)| **state == UserState::Pending && applied(name));
+    let made = is.strangers.into_iter().filter(|name| !was.strangers.contains(name));
+    let mut names: Vec<String> = changed.map(|(name, _)| name.clone()).chain(made).collect();
+    names.sort_unstable();
+    names
 }
 
 /// The operation that brings `users.acl` up to date, if it is not. Only lines that a node of every running version has

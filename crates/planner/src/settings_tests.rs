@@ -9,6 +9,7 @@ use super::*;
 use crate::Inputs;
 use crate::acl::{PasswordHash, Permissions};
 use crate::desired::SystemMemory;
+use crate::ids::RunId;
 use crate::observed::EngineKind;
 
 fn desired(users: &serde_json::Value) -> Desired {
@@ -70,6 +71,7 @@ fn node(desired: &Desired, version: &str) -> NodeSettings {
         .collect();
     NodeSettings {
         id: "0".repeat(40).parse().unwrap(),
+        run_id: RunId::new("r"),
         engine: Engine { kind: EngineKind::Redis, version: version.to_owned() },
         users: BTreeMap::new(),
         trials,
@@ -206,6 +208,39 @@ fn drift_made_by_hand_is_undone() {
         assert_eq!(commands.len(), 1, "{what}: {commands:?}");
         assert_eq!(obeyed(&desired, drifted, &commands), settled, "{what}");
     }
+}
+
+#[test]
+fn what_was_changed_by_hand_is_told_and_nothing_else() {
+    let wanted = desired(&worker("+get"));
+    let first = node(&wanted, "7.0.15");
+    let settled = obeyed(&wanted, first.clone(), &settings_for(&wanted, &first, true));
+    let pod = PodName::new("demo-0");
+    let report = |node: &NodeSettings| SettingsReport {
+        wanted: WantedSettings::of(&wanted),
+        nodes: [(pod.clone(), Ok(node_report(&wanted, node, true)))].into(),
+        ..SettingsReport::default()
+    };
+    let mut drifted = settled.clone();
+    drifted.users.get_mut("worker").unwrap().nopass = true;
+    drifted.users.insert("intruder".to_owned(), live("+@all"));
+    let told = |before: &SettingsReport, desired: &Desired, seen: &NodeSettings| {
+        changed_by_hand(before, desired, &pod, seen)
+    };
+    assert_eq!(told(&report(&settled), &wanted, &drifted), ["intruder", "worker"]);
+    assert!(told(&report(&settled), &wanted, &settled).is_empty());
+    assert!(told(&report(&first), &wanted, &first).is_empty(), "it was not in force before");
+    assert!(
+        told(&report(&drifted), &wanted, &drifted).is_empty(),
+        "that could not be undone, and is told elsewhere"
+    );
+    assert!(
+        told(&report(&settled), &desired(&worker("+set")), &drifted).is_empty(),
+        "the resource has changed"
+    );
+    assert!(told(&SettingsReport::default(), &wanted, &drifted).is_empty(), "nobody knows what was before");
+    drifted.run_id = RunId::new("another");
+    assert!(told(&report(&settled), &wanted, &drifted).is_empty(), "it started again, from an older file");
 }
 
 fn file(text: &str) -> FilesSeen {

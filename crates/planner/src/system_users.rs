@@ -97,6 +97,22 @@ mod tests {
     }
 
     #[test]
+    fn the_documentation_lists_the_rules() {
+        let page = include_str!("../../../docs/users.md");
+        for (name, rules) in
+            [(OPERATOR, OPERATOR_RULES), (PROBE, PROBE_RULES), (REPLICATION, REPLICATION_RULES)]
+        {
+            let row = page.lines().find(|line| line.starts_with(&format!("| `{name}` |"))).unwrap();
+            let listed: BTreeSet<String> = row
+                .split('`')
+                .filter(|word| word.starts_with(['+', '-']))
+                .map(|word| word.replace("\\|", "|"))
+                .collect();
+            assert_eq!(listed, rules.iter().map(|rule| (*rule).to_owned()).collect(), "{name}");
+        }
+    }
+
+    #[test]
     fn a_system_user_without_password_can_not_log_in() {
         for (name, user) in system_users(&SystemMemory::default()) {
             assert!(user.passwords.is_empty(), "{name}");

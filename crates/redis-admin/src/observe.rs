@@ -175,6 +175,7 @@ fn get_user(name: &[u8]) -> Arguments {
 /// What the first answers gave; the users are still to be read.
 pub struct SettingsHalf {
     id: NodeId,
+    run_id: RunId,
     engine: Engine,
     config: BTreeMap<String, String>,
     trials: BTreeMap<String, Result<LiveUser, String>>,
@@ -189,7 +190,9 @@ pub fn read_settings(replies: Vec<Reply>, trials: &Trials) -> Result<SettingsHal
     let mut answers = Answers::of(replies);
     let id = read_my_id(answers.any()?)?;
     let server = answers.text("INFO")?;
-    let engine = parse::engine(&Fields::parse("INFO", &server)).map_err(|e| unreadable(&e))?;
+    let server = Fields::parse("INFO", &server);
+    let engine = parse::engine(&server).map_err(|e| unreadable(&e))?;
+    let run_id = server.text("run_id").map(RunId::new).map_err(|e| unreadable(&e))?;
     let config = parse::configuration(&answers.next()?).map_err(|e| unreadable(&e))?;
     let names = parse::user_names(&answers.next()?).map_err(|e| unreadable(&e))?;
     let scratch = |name: &Vec<u8>| name.starts_with(SCRATCH_PREFIX.as_bytes());
@@ -200,7 +203,7 @@ pub fn read_settings(replies: Vec<Reply>, trials: &Trials) -> Result<SettingsHal
         answers.next()?;
         tried.insert(name.clone(), trial(set, &got)?);
     }
-    Ok(SettingsHalf { id, engine, config, trials: tried, users, leftovers })
+    Ok(SettingsHalf { id, run_id, engine, config, trials: tried, users, leftovers })
 }
 
 fn trial(set: Reply, got: &Reply) -> Result<Result<LiveUser, String>, Unreachable> {
@@ -234,7 +237,8 @@ impl SettingsHalf {
                 users.insert(String::from_utf8_lossy(name).into_owned(), user);
             }
         }
-        Ok(NodeSettings { id: self.id, engine: self.engine, users, trials: self.trials, config: self.config })
+        let Self { id, run_id, engine, config, trials, .. } = self;
+        Ok(NodeSettings { id, run_id, engine, users, trials, config })
     }
 }
 

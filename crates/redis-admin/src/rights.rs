@@ -51,7 +51,7 @@ fn second_questions() -> Vec<Arguments> {
     let text = |text: &str| Reply::Text(text.as_bytes().to_vec());
     let replies = vec![
         text(&"0".repeat(40)),
-        text("redis_version:7.0.15\r\n"),
+        text("redis_version:7.0.15\r\nrun_id:r\r\n"),
         Reply::Array(Vec::new()),
         Reply::Array(vec![text("app"), text("keyslot-scratch-0")]),
     ];

@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use keyslot_api::conditions::Reason;
 use keyslot_api::v1alpha1::RedisCluster;
 use keyslot_planner::Desired;
 use keyslot_planner::observed::NodeSettings;
 use keyslot_planner::settings::{SettingsReport, WantedSettings, node_report, trials, users_file};
+use keyslot_planner::status::Transition;
 use kube::Resource;
 use kube::runtime::controller::Action;
 use tracing::info;
@@ -17,7 +19,7 @@ use crate::nodes::Nodes;
 use crate::reconcile::dereference::dereference;
 use crate::reconcile::execute::{Executed, execute_one};
 use crate::reconcile::observe::{self, members};
-use crate::reconcile::report::report;
+use crate::reconcile::report::{publish, report};
 use crate::reconcile::settle_nodes::{Settled, settle_nodes};
 use crate::reconcile::{Error, passwords, user_secrets};
 
@@ -42,13 +44,16 @@ pub async fn reconcile<N: Nodes>(cluster: &RedisCluster, ctx: &Context<N>) -> Re
         report(cluster, &desired, ctx).await?;
         return Ok(Action::requeue(RESYNC));
     }
-    let settled = settle_nodes(&desired, &members, ctx).await;
+    let memory = ctx.memory.of(cluster.meta());
+    let before = memory.facts().settings;
+    let settled = settle_nodes(&desired, &members, before.as_deref(), ctx).await;
     let filed = bring_file_up(&desired, &settled, ctx).await;
     let mut settings = settings_report(&desired, &settled, filed.as_ref());
     let secrets = user_secrets::write(cluster, &desired, &settings, ctx).await;
     settings.secrets_problem = secrets.as_ref().err().map(ToString::to_string);
     log(cluster, &settled, filed.as_ref());
-    ctx.memory.of(cluster.meta()).settings(settings);
+    tell_of_hands(cluster, &settled, ctx).await;
+    memory.settings(settings);
     report(cluster, &desired, ctx).await?;
     let executed = settled.executed.worse(filed.unwrap_or(Executed::Done));
     let again = executed.wait().unwrap_or_else(|| next_look(&desired, Timestamp::now()));
@@ -73,6 +78,19 @@ fn log(cluster: &RedisCluster, settled: &Settled, filed: Option<&Executed>) {
         let cluster = ClusterRef::of(cluster.meta());
         let outcome = settled.executed.clone().worse(filed.cloned().unwrap_or(Executed::Done)).outcome();
         info!(%cluster, step = "settings", file = did_file, ?outcome, "brought users and live settings in force");
+    }
+}
+
+/// What nobody should have done is told, though it is undone.
+async fn tell_of_hands<N: Nodes>(cluster: &RedisCluster, settled: &Settled, ctx: &Context<N>) {
+    for (pod, users) in &settled.by_hand {
+        let users = users.join(", ");
+        let event = Transition {
+            warning: true,
+            reason: Reason::UsersChangedByHand.to_string(),
+            note: format!("somebody changed users on {pod}, which are set back as in spec.users: {users}"),
+        };
+        publish(cluster, event, ctx).await;
     }
 }
 

@@ -101,7 +101,7 @@ fn told(answer: Result<(), kube::Error>, name: &str) -> Result<(), Error> {
 
 /// An Event that can't be published costs visibility and nothing else. Each gets a recorder of its own: a shared one
 /// repeats its first note when reason and object are the same.
-async fn publish<N: Nodes>(cluster: &RedisCluster, transition: Transition, ctx: &Context<N>) {
+pub async fn publish<N: Nodes>(cluster: &RedisCluster, transition: Transition, ctx: &Context<N>) {
     let recorder = Recorder::new(ctx.client.clone(), ctx.reporter.clone());
     let reason = transition.reason.clone();
     let event = Event {

@@ -9,7 +9,7 @@ use keyslot_planner::Desired;
 use keyslot_planner::command::Target;
 use keyslot_planner::ids::PodName;
 use keyslot_planner::observed::{Member, NodeSettings, Unreachable};
-use keyslot_planner::settings::{LIVE_CONFIG, settings_for, trials};
+use keyslot_planner::settings::{LIVE_CONFIG, SettingsReport, changed_by_hand, settings_for, trials};
 use keyslot_redis_admin::{Credentials, SettingsLook};
 
 use super::execute::{Executed, say};
@@ -25,33 +25,51 @@ pub struct Settled {
     pub executed: Executed,
     /// Something was said to a node.
     pub changed: bool,
+    /// Users that somebody changed on a node since the last look.
+    pub by_hand: BTreeMap<PodName, Vec<String>>,
 }
 
 struct SettledNode {
     settings: Result<NodeSettings, Unreachable>,
     executed: Executed,
     changed: bool,
+    by_hand: Vec<String>,
 }
 
-/// Settles all nodes.
+impl SettledNode {
+    /// Of a node to which nothing was said.
+    const fn unread(settings: Result<NodeSettings, Unreachable>, executed: Executed) -> Self {
+        Self { settings, executed, changed: false, by_hand: Vec::new() }
+    }
+}
+
+/// Settles all nodes; `before` is what was found last time.
 pub async fn settle_nodes<N: Nodes>(
     desired: &Desired,
     members: &BTreeMap<PodName, Member>,
+    before: Option<&SettingsReport>,
     ctx: &Context<N>,
 ) -> Settled {
     let look = SettingsLook { trials: trials(desired), config: LIVE_CONFIG.to_vec() };
     let (look, credentials) = (&look, &credentials(desired));
     let nodes = members.iter().map(|(pod, member)| async move {
         let (Some(ip), Some(credentials)) = (member.ip, credentials) else {
-            let unread = Err(Unreachable::NoAddress);
-            return (pod.clone(), SettledNode { settings: unread, executed: Executed::Done, changed: false });
+            return (pod.clone(), SettledNode::unread(Err(Unreachable::NoAddress), Executed::Done));
         };
-        (pod.clone(), settle(desired, (pod, ip), credentials, look, ctx).await)
+        (pod.clone(), settle(desired, (pod, ip), (credentials, look, before), ctx).await)
     });
-    let mut settled = Settled { nodes: BTreeMap::new(), executed: Executed::Done, changed: false };
+    let mut settled = Settled {
+        nodes: BTreeMap::new(),
+        executed: Executed::Done,
+        changed: false,
+        by_hand: BTreeMap::new(),
+    };
     for (pod, node) in join_all(nodes).await {
         settled.executed = settled.executed.worse(node.executed);
         settled.changed |= node.changed;
+        if !node.by_hand.is_empty() {
+            settled.by_hand.insert(pod.clone(), node.by_hand);
+        }
         settled.nodes.insert(pod, node.settings);
     }
     settled
@@ -60,23 +78,23 @@ pub async fn settle_nodes<N: Nodes>(
 async fn settle<N: Nodes>(
     desired: &Desired,
     (pod, ip): (&PodName, IpAddr),
-    credentials: &Credentials,
-    look: &SettingsLook,
+    (credentials, look, before): (&Credentials, &SettingsLook, Option<&SettingsReport>),
     ctx: &Context<N>,
 ) -> SettledNode {
     if !ctx.leadership.is_held() {
         // A look tries rules on the node, which is an act.
         let unread = Err(Unreachable::Other("this process does not lead any more".to_owned()));
-        return SettledNode { settings: unread, executed: Executed::NotLeader, changed: false };
+        return SettledNode::unread(unread, Executed::NotLeader);
     }
     let settings = ctx.nodes.observe_settings(ip, credentials, look, NODE_LIMIT).await;
-    let mut node = SettledNode { settings, executed: Executed::Done, changed: false };
+    let mut node = SettledNode::unread(settings, Executed::Done);
     let Ok(seen) = &node.settings else { return node };
     let commands = settings_for(desired, seen, desired.system.formed);
     if commands.is_empty() {
         return node;
     }
     node.changed = true;
+    node.by_hand = before.map_or_else(Vec::new, |before| changed_by_hand(before, desired, pod, seen));
     let on = Target { pod: pod.clone(), ip, node: seen.id.clone() };
     for command in &commands {
         let said = say(&on, credentials, command, ctx).await;

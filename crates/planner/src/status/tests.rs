@@ -52,7 +52,12 @@ fn settled() -> World {
     let pods: BTreeMap<PodName, Member> =
         (0..4).map(|i| (PodName::new(format!("demo-{i}")), member(i))).collect();
     let applied = |user: &str| (user.to_owned(), UserState::Applied);
-    let node = NodeReport { users: [applied("worker"), applied("default")].into(), ..NodeReport::default() };
+    let node = NodeReport {
+        run_id: RunId::new("r"),
+        users: [applied("worker"), applied("default")].into(),
+        strangers: Vec::new(),
+        config_differences: Vec::new(),
+    };
     let report = SettingsReport {
         wanted: WantedSettings::default(),
         nodes: pods.keys().map(|pod| (pod.clone(), Ok(node.clone()))).collect(),
