@@ -28,14 +28,23 @@ const GENERATED: &str = "generated";
 pub struct PasswordHistory {
     /// Hash of each present password that can be replaced, by its source.
     present: BTreeMap<String, PasswordHash>,
-    /// Passwords that were replaced, and until when each is valid.
-    previous: BTreeMap<PasswordHash, Timestamp>,
+    /// Passwords that were replaced and are still valid.
+    previous: BTreeMap<PasswordHash, Replaced>,
     /// `rotation.trigger` as it was when the generated password was made.
     #[serde(skip_serializing_if = "Option::is_none")]
     trigger: Option<String>,
     /// When the generated password was made, or seen first.
     #[serde(skip_serializing_if = "Option::is_none")]
     made: Option<Timestamp>,
+}
+
+/// A password that was replaced.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Replaced {
+    /// Where it came from: it ends with its entry.
+    source: String,
+    /// Until when it is valid.
+    until: Timestamp,
 }
 
 impl PasswordHistory {
@@ -46,12 +55,12 @@ impl PasswordHistory {
 
     /// Until when the last of them is valid.
     pub fn previous_until(&self) -> Option<Timestamp> {
-        self.previous.values().max().copied()
+        self.previous.values().map(|replaced| replaced.until).max()
     }
 
     /// When something ends or is made by the passing of time alone.
     pub fn due(&self, user: &User) -> Option<Timestamp> {
-        let ends = self.previous.values().min().copied();
+        let ends = self.previous.values().map(|replaced| replaced.until).min();
         ends.into_iter().chain(self.next_rotation(user)).min()
     }
 
@@ -138,7 +147,7 @@ fn bring_up(
         // One that can't be read now has not been replaced.
         let Some(hash) = found.as_ref().or(before) else { continue };
         if let Some(replaced) = before.filter(|before| *before != hash && until > now) {
-            history.previous.insert(replaced.clone(), until);
+            history.previous.insert(replaced.clone(), Replaced { source: source.clone(), until });
         }
         present.insert(source, hash.clone());
     }
@@ -147,9 +156,12 @@ fn bring_up(
     // The user's Secret has to tell the new password before the old one ends.
     let is_told = told.is_none_or(|told| valid.contains(told));
     let (present, previous) = (&history.present, &mut history.previous);
-    previous.retain(|hash, until| !present.values().any(|valid| valid == hash) && (*until > now || !is_told));
+    previous.retain(|hash, replaced| {
+        let lasts = replaced.until > now || !is_told;
+        lasts && present.contains_key(&replaced.source) && !present.values().any(|valid| valid == hash)
+    });
     while previous.len() > MOST_PREVIOUS {
-        let first = previous.iter().min_by_key(|(_, until)| **until).map(|(hash, _)| hash.clone());
+        let first = previous.iter().min_by_key(|(_, replaced)| replaced.until).map(|(hash, _)| hash.clone());
         first.and_then(|hash| previous.remove(&hash));
     }
 }

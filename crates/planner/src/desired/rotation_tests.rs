@@ -201,9 +201,12 @@ fn an_entry_that_is_removed_ends_at_once() {
     story.users = json!([{"name": "app", "passwords": [at("one"), at("two")]}]);
     story.passes();
     assert_eq!(story.valid(&["one", "two"]), ["one", "two"]);
+    story.stores("one", "another");
+    story.passes();
+    assert_eq!(story.valid(&["one", "another", "two"]), ["one", "another", "two"]);
     story.users = json!([{"name": "app", "passwords": [at("two")]}]);
     story.passes();
-    assert_eq!(story.valid(&["one", "two"]), ["two"]);
+    assert_eq!(story.valid(&["one", "another", "two"]), ["two"], "its former value as well");
     story.users = json!([]);
     story.passes();
     assert!(story.inputs.system.histories.is_empty(), "nothing is remembered of a user that is gone");
