@@ -53,7 +53,7 @@ pub enum RedisCommand {
         /// Tokens in order.
         tokens: Vec<AclToken>,
         /// Also `CLIENT KILL USER name`, in the same transaction: sessions that are open stay open otherwise, whatever
-        /// password let them in. Both or none, for who comes next finds nothing left to do.
+        /// password let them in. Never the first without the second, for who comes next finds nothing left to do.
         end_sessions: bool,
     },
     /// `ACL DELUSER`: the user's connections are closed by the server.

@@ -56,7 +56,7 @@ pub struct SettingsReport {
 pub struct NodeReport {
     /// The process that was looked at.
     pub run_id: RunId,
-    /// For each wanted user: in force, or the server's words of refusal, or not yet.
+    /// For each wanted user, Keyslot's own among them: in force, or the server's words of refusal, or not yet.
     pub users: BTreeMap<String, UserState>,
     /// Users that are still there and that nobody wants: they could not be removed.
     pub strangers: Vec<String>,
@@ -98,8 +98,7 @@ pub fn settings_for(desired: &Desired, node: &NodeSettings, let_in: bool) -> Vec
         let name = name.to_owned();
         commands.extend(tokens.map(|tokens| RedisCommand::SetUser { name, tokens, end_sessions }));
     };
-    // One whose password was lost here keeps the one that it has.
-    for (name, rules) in desired.system_users.iter().filter(|(_, rules)| !rules.passwords.is_empty()) {
+    for (name, rules) in system_users(desired) {
         set(name, rules);
     }
     if let_in {
@@ -132,8 +131,8 @@ fn takes_access_away(live: &LiveUser, wanted: &UserRules) -> bool {
 
 /// What a node has in force, judged from an observation made after its commands.
 pub fn node_report(desired: &Desired, node: &NodeSettings, let_in: bool) -> NodeReport {
-    let users =
-        wanted_users(desired).map(|(name, rules)| (name.to_owned(), state(node, name, rules))).collect();
+    let users = system_users(desired).chain(wanted_users(desired));
+    let users = users.map(|(name, rules)| (name.to_owned(), state(node, name, rules))).collect();
     let difference = |(name, wanted): (String, String)| {
         let has = node.config.get(&name).map_or("nothing", String::as_str);
         (has != wanted).then(|| format!("{name}: has {has}, wants {wanted}"))
@@ -208,8 +207,22 @@ fn user_line(
 ) -> Option<String> {
     match user {
         Part::Wanted(rules) if accepted_by_every_version(name, nodes) => Some(rules.file_line(name)),
-        Part::Wanted(_) | Part::KeepLast(_) => present.get(name).map(|line| (*line).to_owned()),
+        Part::Wanted(rules) => present.get(name).map(|line| with_passwords(line, rules)),
+        Part::KeepLast(_) => present.get(name).map(|line| (*line).to_owned()),
     }
+}
+
+/// A line with its permissions as they are and the wanted passwords: those do not wait for rules that are refused.
+fn with_passwords(line: &str, rules: &UserRules) -> String {
+    let (passwords, others): (Vec<&str>, Vec<&str>) = line.split(' ').partition(|word| word.starts_with('#'));
+    if passwords.is_empty() {
+        return line.to_owned();
+    }
+    let hashes = rules.passwords.iter().map(|hash| format!("#{}", hash.as_str()));
+    // `user`, its name, and `on` or `off` come first.
+    let (begin, permissions) = others.split_at(others.len().min(3));
+    let begin = begin.iter().map(|word| (*word).to_owned());
+    begin.chain(hashes).chain(permissions.iter().map(|word| (*word).to_owned())).collect::<Vec<_>>().join(" ")
 }
 
 fn accepted_by_every_version(name: &str, nodes: &[NodeSettings]) -> bool {
@@ -241,6 +254,12 @@ fn is_as_wanted(live: &LiveUser, rules: &UserRules, normal: &LiveUser) -> bool {
         && !live.nopass
         && live.passwords == rules.passwords
         && live.permissions == normal.permissions
+}
+
+/// Keyslot's own. One whose password was lost here keeps what it has.
+fn system_users(desired: &Desired) -> impl Iterator<Item = (&str, &UserRules)> {
+    let known = desired.system_users.iter().filter(|(_, rules)| !rules.passwords.is_empty());
+    known.map(|(name, rules)| (name.as_str(), rules))
 }
 
 fn wanted_users(desired: &Desired) -> impl Iterator<Item = (&str, &UserRules)> {

@@ -239,6 +239,9 @@ fn what_was_changed_by_hand_is_told_and_nothing_else() {
         "the resource has changed"
     );
     assert!(told(&SettingsReport::default(), &wanted, &drifted).is_empty(), "nobody knows what was before");
+    let mut probe = settled.clone();
+    probe.users.get_mut("keyslot-probe").unwrap().permissions[0].commands.push_str(" +@all");
+    assert_eq!(told(&report(&settled), &wanted, &probe), ["keyslot-probe"]);
     drifted.run_id = RunId::new("another");
     assert!(told(&report(&settled), &wanted, &drifted).is_empty(), "it started again, from an older file");
 }
@@ -261,6 +264,12 @@ fn only_lines_that_every_running_version_accepts_reach_the_file() {
     );
     let kept = text(&[newer, older], "user worker on ~old:* +get\n");
     assert!(kept.contains("user worker on ~old:* +get"), "what was accepted before stays: {kept}");
+    let older = node(&wanted, "7.0.15");
+    let old = "0".repeat(64);
+    let kept = text(&[older], &format!("user worker on #{old} ~old:* +get (~more:* +get)\n"));
+    let new = PasswordHash::of(&"long-enough-for-anybody".into());
+    let line = format!("user worker on #{} ~old:* +get (~more:* +get)", new.as_str());
+    assert!(kept.contains(&line), "but its passwords: {kept}");
 }
 
 #[test]

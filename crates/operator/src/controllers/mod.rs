@@ -113,7 +113,7 @@ async fn reconcile<N: Nodes>(controller: Loop, cluster: &Guarded, ctx: &Context<
     if let Ok(cluster) = &cluster.0
         && !is_newest(cluster, ctx).await?
     {
-        return Ok(Action::requeue(SOON));
+        return Err(Error::OldCopy);
     }
     match (&cluster.0, controller) {
         (Ok(cluster), Loop::Topology) => topology::reconcile(cluster, ctx).await,

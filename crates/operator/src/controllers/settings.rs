@@ -26,6 +26,9 @@ use crate::reconcile::{Error, passwords, user_secrets};
 /// How often a cluster is looked at when nothing tells of a change: somebody may have changed a user by hand.
 const RESYNC: Duration = Duration::from_mins(1);
 
+/// How soon to look again for a file that was deleted.
+const FILE_COMES: Duration = Duration::from_millis(500);
+
 /// How soon to look again for a password that has to wait for its end.
 const OVERDUE: Duration = Duration::from_secs(10);
 
@@ -62,18 +65,33 @@ pub async fn reconcile<N: Nodes>(cluster: &RedisCluster, ctx: &Context<N>) -> Re
     Ok(Action::requeue(again))
 }
 
-/// Writes `users.acl` when the nodes have accepted other lines than it has.
+/// Writes `users.acl` when the nodes have accepted other lines than it has. `None` when it is as it should be.
 async fn bring_file_up<N: Nodes>(desired: &Desired, settled: &Settled, ctx: &Context<N>) -> Option<Executed> {
-    let file = observe::users_file(desired, ctx)?;
+    let Some(file) = observe::users_file(desired, ctx) else {
+        // The other loop makes it.
+        return Some(Executed::NotYet(FILE_COMES));
+    };
     let answered = settled.nodes.values().filter_map(|node| node.as_ref().ok());
     let answered: Vec<NodeSettings> = answered.cloned().collect();
     let operation = users_file(desired, &file, &answered, desired.system.formed)?;
     Some(execute_one(desired, operation, ctx).await)
 }
 
+/// Why nodes that start now would not have the users as they are wanted.
+fn file_problem(filed: Option<&Executed>) -> Option<String> {
+    match filed? {
+        Executed::Done => None,
+        Executed::Failed { error, .. } => Some(error.clone()),
+        Executed::Held(object) => Some(object.clone()),
+        Executed::NotYet(_) | Executed::Paused | Executed::NotLeader => {
+            Some("it is being written".to_owned())
+        }
+    }
+}
+
 /// One line per pass that did something.
 fn log(cluster: &RedisCluster, settled: &Settled, filed: Option<&Executed>) {
-    let did_file = filed.is_some_and(|filed| *filed != Executed::Paused);
+    let did_file = filed.is_some_and(|filed| !matches!(filed, Executed::Paused | Executed::NotYet(_)));
     if settled.changed || did_file {
         let cluster = ClusterRef::of(cluster.meta());
         let outcome = settled.executed.clone().worse(filed.cloned().unwrap_or(Executed::Done)).outcome();
@@ -100,14 +118,10 @@ fn settings_report(desired: &Desired, settled: &Settled, filed: Option<&Executed
         .nodes
         .iter()
         .map(|(pod, node)| (pod.clone(), node.as_ref().map(report).map_err(Clone::clone)));
-    let file_problem = match filed {
-        Some(Executed::Failed { error, .. }) => Some(error.clone()),
-        _ => None,
-    };
     SettingsReport {
         wanted: WantedSettings::of(desired),
         nodes: nodes.collect(),
-        file_problem,
+        file_problem: file_problem(filed),
         secrets_problem: None,
     }
 }
@@ -117,7 +131,8 @@ fn next_look(desired: &Desired, now: Timestamp) -> Duration {
     let due = desired.passwords_due.map(|due| due.duration_since(now));
     // What should have ended and has not waits for somebody else.
     let due = due.map(|wait| Duration::try_from(wait).unwrap_or(OVERDUE));
-    due.unwrap_or(RESYNC).min(resync(desired))
+    let resync = resync(desired);
+    due.map_or(resync, |due| due.min(resync))
 }
 
 /// A look costs four questions, three more for each trial and one for each user: with many users it is taken less

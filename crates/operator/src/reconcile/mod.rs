@@ -17,6 +17,9 @@ use crate::objects;
 /// Why a pass did not get to its end: trouble with the world, not with the resource.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// The watch has not shown the newest version of the resource yet.
+    #[error("the watch's copy of the resource is older than the API server's")]
+    OldCopy,
     /// Reading what the resource refers to.
     #[error("reading what the resource refers to: {0}")]
     Dereference(#[source] objects::Error),
@@ -60,6 +63,7 @@ impl Error {
             | Self::UserSecrets(source)
             | Self::Report(source) => source.reason(),
             Self::Operation { reason, .. } => reason,
+            Self::OldCopy => "OldCopy",
             Self::TimedOut => "TimedOut",
             Self::NotLeader => "NotLeader",
         }

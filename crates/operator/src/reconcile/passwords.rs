@@ -44,6 +44,9 @@ pub async fn ensure<N: Nodes>(
     let owner = Owner { namespace: &key.namespace, name: &key.name, uid: &uid };
     let mut seen =
         named(&ctx.stores.secrets, &key, &names::system(&key.name)).map(|secret| (*secret).clone());
+    // What is written has to follow from the very version that it replaces.
+    let own = seen.as_ref().filter(|secret| ownership(&secret.metadata, &uid, &key.name) == Ownership::Own);
+    inputs.system = own.map(remembered).unwrap_or_default();
     if !inputs.system.formed || is_system_secret_lost(&inputs) {
         seen = match system_secret::live(owner, &ctx.client).await {
             Err(objects::Error::Foreign { object }) => {
@@ -75,6 +78,10 @@ pub async fn ensure<N: Nodes>(
             // Somebody was faster, or the watch's copy is old: what is there counts.
             Ok(Stored::NotOnThis(there)) => {
                 inputs.system = remembered(&there);
+                if inputs.system.is_complete() {
+                    // What this pass knows of the users is older than what is there: the next pass looks again.
+                    return Ok(inputs);
+                }
                 seen = Some(*there);
             }
             Err(objects::Error::Foreign { object }) => {

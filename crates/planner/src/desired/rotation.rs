@@ -4,7 +4,7 @@
 //! they come from, and of those that were replaced until when they are valid. A password is *replaced* when its entry is
 //! still there and has another value; the entry that is removed from the list ends at once.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -16,7 +16,8 @@ use serde::{Deserialize, Serialize};
 use super::{Inputs, Problem, SystemMemory, passwords, users};
 use crate::acl::PasswordHash;
 
-/// Of one user: more replaced passwords than this are not kept, whatever their grace. The ones that end first go first.
+/// Of one user: more replaced passwords than this are not kept, whatever their grace. Those that end first go first, but
+/// never the one that the user's Secret tells.
 const MOST_PREVIOUS: usize = 8;
 
 /// Where a generated password comes from; other sources are `<secret>/<key>`.
@@ -69,11 +70,54 @@ impl PasswordHistory {
         self.made?.checked_add(interval).ok()
     }
 
-    /// Whether a new password is to be generated. A trigger that is taken away asks for nothing.
-    fn is_rotation_due(&self, user: &User, now: Timestamp) -> bool {
+    /// Whether a new password is to be generated. A trigger that is taken away asks for nothing; a password that the
+    /// user's Secret does not tell yet is not replaced by the next one, or in the end the told one would not be valid.
+    fn is_rotation_due(&self, user: &User, told: Option<&PasswordHash>, now: Timestamp) -> bool {
         let Some(rotation) = &user.rotation else { return false };
         let triggered = rotation.trigger.is_some() && rotation.trigger != self.trigger;
-        self.made.is_some() && (triggered || self.next_rotation(user).is_some_and(|due| due <= now))
+        let is_time = triggered || self.next_rotation(user).is_some_and(|due| due <= now);
+        is_time && self.made.is_some() && !told.is_some_and(|told| self.previous.contains_key(told))
+    }
+
+    /// A password was generated at this time, or is seen for the first time.
+    fn generated(&mut self, user: &User, now: Timestamp) {
+        self.made = Some(now);
+        self.trigger = user.rotation.as_ref().and_then(|rotation| rotation.trigger.clone());
+    }
+
+    /// Somebody took the generated password away, for example because it has leaked, or one before it has: they are not
+    /// replaced, they end.
+    fn forget_generated(&mut self) {
+        self.present.remove(GENERATED);
+        self.previous.retain(|_, replaced| replaced.source != GENERATED);
+    }
+
+    /// Moves what was replaced to the previous ones, and takes away what has ended. `told` is what the user's Secret
+    /// tells: it has to be the new password before the old one ends.
+    fn advance(&mut self, user: &User, sources: Sources, told: Option<&PasswordHash>, now: Timestamp) {
+        self.present.retain(|source, _| sources.iter().any(|(listed, _)| listed == source));
+        self.previous.retain(|_, replaced| sources.iter().any(|(listed, _)| *listed == replaced.source));
+        if sources.iter().any(|(_, found)| found.is_none()) {
+            // The user keeps what it has, so nothing else is in force yet and no grace begins or ends.
+            return;
+        }
+        let grace = user.rotation.as_ref().and_then(|rotation| duration(&rotation.grace_period));
+        let until = now.checked_add(grace.unwrap_or(DEFAULT_GRACE)).unwrap_or(Timestamp::MAX);
+        for (source, hash) in sources.into_iter().filter_map(|(source, found)| Some((source, found?))) {
+            let replaced = self.present.insert(source.clone(), hash.clone()).filter(|before| *before != hash);
+            self.previous.extend(replaced.map(|before| (before, Replaced { source, until })));
+        }
+        let present = &self.present;
+        let is_told = told.is_some_and(|told| present.values().any(|valid| valid == told));
+        self.previous.retain(|hash, replaced| {
+            let lasts = user.enabled && (replaced.until > now || !is_told);
+            lasts && !present.values().any(|valid| valid == hash)
+        });
+        while self.previous.len() > MOST_PREVIOUS {
+            let ended = self.previous.iter().filter(|(hash, _)| Some(*hash) != told);
+            let first = ended.min_by_key(|(_, replaced)| replaced.until).map(|(hash, _)| hash.clone());
+            first.and_then(|hash| self.previous.remove(&hash));
+        }
     }
 }
 
@@ -86,85 +130,46 @@ pub fn next_memory(
     now: Timestamp,
     mut generate: impl FnMut() -> SecretString,
 ) -> Option<SystemMemory> {
-    let mut memory = inputs.system.clone();
+    let mut memory = SystemMemory { histories: BTreeMap::new(), ..inputs.system.clone() };
     let mut is_new = false;
+    let mut generate = || {
+        is_new = true;
+        generate()
+    };
     for password in
         [&mut memory.operator_password, &mut memory.replication_password, &mut memory.probe_password]
     {
-        password.get_or_insert_with(|| {
-            is_new = true;
-            generate()
-        });
+        password.get_or_insert_with(&mut generate);
     }
-    let mut histories = BTreeMap::new();
     for user in cluster.spec.users.iter().filter(|user| users::name_problem(&user.name).is_none()) {
-        if histories.contains_key(&user.name) {
+        if memory.histories.contains_key(&user.name) {
             // Listed twice: the first one counts.
             continue;
         }
         let mut history = inputs.system.histories.get(&user.name).cloned().unwrap_or_default();
+        let told = inputs.told.get(&user.name);
         if user.passwords.is_empty() {
             let is_missing = !memory.user_passwords.contains_key(&user.name);
-            if is_missing || history.is_rotation_due(user, now) {
-                memory.user_passwords.insert(user.name.clone(), generate());
-                history.made = None;
-                if is_missing {
-                    // Somebody took it away, for example because it has leaked: it is not replaced, it ends.
-                    history.present.remove(GENERATED);
-                }
-                is_new = true;
+            if is_missing {
+                history.forget_generated();
             }
-            if history.made.is_none() {
-                history.made = Some(now);
-                history.trigger = user.rotation.as_ref().and_then(|rotation| rotation.trigger.clone());
+            if is_missing || history.is_rotation_due(user, told, now) {
+                memory.user_passwords.insert(user.name.clone(), generate());
+                history.generated(user, now);
+            } else if history.made.is_none() {
+                history.generated(user, now);
             }
         }
         let generated = memory.user_passwords.get(&user.name).map(PasswordHash::of);
-        bring_up(&mut history, (user, sources(user, generated, inputs)), inputs.told.get(&user.name), now);
-        histories.insert(user.name.clone(), history);
+        history.advance(user, sources(user, generated, inputs), told, now);
+        memory.histories.insert(user.name.clone(), history);
     }
-    histories.retain(|_, history| *history != PasswordHistory::default());
-    is_new |= histories != inputs.system.histories;
-    memory.histories = histories;
-    is_new.then_some(memory)
+    memory.histories.retain(|_, history| *history != PasswordHistory::default());
+    (is_new || memory.histories != inputs.system.histories).then_some(memory)
 }
 
 /// A user's passwords that can be replaced: each source, with the hash if it can be read.
 type Sources = Vec<(String, Option<PasswordHash>)>;
-
-/// Moves what was replaced to the previous ones, and takes away what has ended.
-fn bring_up(
-    history: &mut PasswordHistory,
-    (user, sources): (&User, Sources),
-    told: Option<&PasswordHash>,
-    now: Timestamp,
-) {
-    let grace = user.rotation.as_ref().and_then(|rotation| duration(&rotation.grace_period));
-    let until = now.checked_add(grace.unwrap_or(DEFAULT_GRACE)).unwrap_or(Timestamp::MAX);
-    let mut present = BTreeMap::new();
-    for (source, found) in sources {
-        let before = history.present.get(&source);
-        // One that can't be read now has not been replaced.
-        let Some(hash) = found.as_ref().or(before) else { continue };
-        if let Some(replaced) = before.filter(|before| *before != hash && until > now) {
-            history.previous.insert(replaced.clone(), Replaced { source: source.clone(), until });
-        }
-        present.insert(source, hash.clone());
-    }
-    history.present = present;
-    let valid: BTreeSet<&PasswordHash> = history.present.values().collect();
-    // The user's Secret has to tell the new password before the old one ends.
-    let is_told = told.is_none_or(|told| valid.contains(told));
-    let (present, previous) = (&history.present, &mut history.previous);
-    previous.retain(|hash, replaced| {
-        let lasts = replaced.until > now || !is_told;
-        lasts && present.contains_key(&replaced.source) && !present.values().any(|valid| valid == hash)
-    });
-    while previous.len() > MOST_PREVIOUS {
-        let first = previous.iter().min_by_key(|(_, replaced)| replaced.until).map(|(hash, _)| hash.clone());
-        first.and_then(|hash| previous.remove(&hash));
-    }
-}
 
 fn sources(user: &User, generated: Option<PasswordHash>, inputs: &Inputs) -> Sources {
     if user.passwords.is_empty() {

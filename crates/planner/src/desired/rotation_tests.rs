@@ -185,6 +185,7 @@ fn an_hour_of_grace_is_the_default_and_none_is_possible() {
         story.passes();
         story.stores("app-password", "after");
         story.passes();
+        story.passes();
         assert_eq!(story.valid(&["before", "after"]), valid);
         story.later(60 * MINUTE);
         assert_eq!(story.valid(&["before", "after"]), ["after"]);
@@ -225,6 +226,69 @@ fn no_password_ends_before_the_users_secret_tells_the_new_one() {
     story.passes();
     story.passes();
     assert_eq!(story.valid(&GENERATED), ["generated-5"]);
+}
+
+#[test]
+fn a_password_that_is_told_is_valid_however_often_another_one_is_due() {
+    for rotation in
+        [json!({"interval": "60m", "gracePeriod": "1m"}), json!({"interval": "60m", "gracePeriod": "0s"})]
+    {
+        let mut story = Story::new(generated(&rotation));
+        for _ in 0..20 {
+            story.now = story.now.checked_add(60 * MINUTE).unwrap();
+            story.passes_without_telling();
+        }
+        assert_eq!(story.valid(&GENERATED), ["generated-4", "generated-5"], "{rotation}");
+        for _ in 0..3 {
+            story.passes();
+        }
+        let valid = story.valid(&GENERATED);
+        assert!(!valid.contains(&"generated-4") && valid.contains(&"generated-6"), "{valid:?}: it goes on");
+    }
+}
+
+#[test]
+fn who_is_switched_off_has_no_grace() {
+    let with = |trigger: &str, enabled: bool| json!([{"name": "app", "enabled": enabled, "rotation": {"trigger": trigger}}]);
+    let mut story = Story::new(with("one", true));
+    story.users = with("two", false);
+    story.passes();
+    story.users = with("two", true);
+    story.passes();
+    assert_eq!(story.valid(&GENERATED), ["generated-5"]);
+}
+
+#[test]
+fn taking_a_generated_password_away_ends_those_before_it_too() {
+    let mut story = Story::new(generated(&json!({"trigger": "one"})));
+    story.users = generated(&json!({"trigger": "two"}));
+    story.passes();
+    story.inputs.system.user_passwords.clear();
+    story.passes();
+    assert_eq!(story.valid(&["generated-4", "generated-5", "generated-6"]), ["generated-6"]);
+}
+
+#[test]
+fn no_grace_passes_while_the_user_keeps_what_it_has() {
+    let mut story = Story::new(json!([]));
+    for secret in ["one", "two"] {
+        story.stores(secret, secret);
+    }
+    let at = |secret: &str| json!({"secretKeyRef": {"name": secret, "key": "password"}});
+    let rotation = json!({"gracePeriod": "10m"});
+    story.users = json!([{"name": "app", "passwords": [at("one"), at("two")], "rotation": rotation}]);
+    story.passes();
+    story.inputs.password_secrets.remove("one");
+    story.stores("two", "another");
+    for _ in 0..3 {
+        story.now = story.now.checked_add(20 * MINUTE).unwrap();
+        story.passes_without_telling();
+    }
+    story.stores("one", "one");
+    story.passes();
+    assert_eq!(story.valid(&["one", "two", "another"]), ["one", "two", "another"]);
+    story.later(10 * MINUTE);
+    assert_eq!(story.valid(&["one", "two", "another"]), ["one", "another"]);
 }
 
 #[test]

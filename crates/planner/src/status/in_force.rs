@@ -12,6 +12,7 @@ use crate::observed::{Member, Observed, PodTrouble};
 use crate::plan::shard_numbers;
 use crate::settings::{SettingsReport, UserState, WantedSettings};
 use crate::slots::SlotSet;
+use crate::system_users::RESERVED_PREFIX;
 
 pub(super) fn update_pending(desired: &Desired, observed: &Observed) -> Judgement {
     let mut fields = desired.pending.clone();
@@ -86,7 +87,10 @@ pub(super) fn acl_applied(desired: &Desired, observed: &Observed, report: &Setti
         }
     }
     if !refused.is_empty() {
-        let users = refused.iter().map(|(name, words)| format!("spec.users[{name}]: {words}"));
+        let users = refused.iter().map(|(name, words)| match name.strip_prefix(RESERVED_PREFIX) {
+            Some(_) => format!("Keyslot's own user {name}: {words}"),
+            None => format!("spec.users[{name}]: {words}"),
+        });
         let users = users.collect::<Vec<_>>().join("; ");
         return no(Reason::RuleRefused, format!("{users}; correct the rules that are named"));
     }
