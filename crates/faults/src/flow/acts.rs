@@ -75,8 +75,15 @@ async fn password_of_app(scene: &Scene) -> Result<Option<ByteString>> {
 /// The users of the start; a trigger that was acted on is forgotten.
 pub(super) async fn forget_rotation(scene: &Scene) -> Result<()> {
     change_and_wait(scene, json!({ "users": with_users().users })).await?;
+    let (secrets, system) = (scene.api::<Secret>(), format!("{NAME}-system"));
     let patch = Patch::Merge(json!({ "data": { "history.app": null } }));
-    scene.api::<Secret>().patch(&format!("{NAME}-system"), &PatchParams::default(), &patch).await?;
+    secrets.patch(&system, &PatchParams::default(), &patch).await?;
+    until("the history begins anew", async || {
+        let data = secrets.get(&system).await?.data.unwrap_or_default();
+        ensure!(data.contains_key("history.app"), "it has not begun");
+        Ok(())
+    })
+    .await?;
     scene.ready().await
 }
 
