@@ -26,10 +26,7 @@ use crate::reconcile::{Error, passwords, user_secrets};
 /// How often a cluster is looked at when nothing tells of a change: somebody may have changed a user by hand.
 const RESYNC: Duration = Duration::from_mins(1);
 
-/// How soon to look again for a file that was deleted.
-const FILE_COMES: Duration = Duration::from_millis(500);
-
-/// How soon to look again for a password that has to wait for its end.
+/// How soon to look again for what waits for somebody else: a password for its end, a file for its return.
 const OVERDUE: Duration = Duration::from_secs(10);
 
 /// One pass.
@@ -68,8 +65,8 @@ pub async fn reconcile<N: Nodes>(cluster: &RedisCluster, ctx: &Context<N>) -> Re
 /// Writes `users.acl` when the nodes have accepted other lines than it has. `None` when it is as it should be.
 async fn bring_file_up<N: Nodes>(desired: &Desired, settled: &Settled, ctx: &Context<N>) -> Option<Executed> {
     let Some(file) = observe::users_file(desired, ctx) else {
-        // The other loop makes it.
-        return Some(Executed::NotYet(FILE_COMES));
+        // The other loop makes it, which is an event that leads here, unless somebody else has its name.
+        return Some(Executed::NotYet(OVERDUE));
     };
     let answered = settled.nodes.values().filter_map(|node| node.as_ref().ok());
     let answered: Vec<NodeSettings> = answered.cloned().collect();
@@ -129,7 +126,6 @@ fn settings_report(desired: &Desired, settled: &Settled, filed: Option<&Executed
 /// The next look, if nothing happens before: passwords end and are made by the passing of time too.
 fn next_look(desired: &Desired, now: Timestamp) -> Duration {
     let due = desired.passwords_due.map(|due| due.duration_since(now));
-    // What should have ended and has not waits for somebody else.
     let due = due.map(|wait| Duration::try_from(wait).unwrap_or(OVERDUE));
     let resync = resync(desired);
     due.map_or(resync, |due| due.min(resync))
