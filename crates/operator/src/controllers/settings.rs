@@ -138,3 +138,38 @@ fn resync(desired: &Desired) -> Duration {
     let questions = 4 + 3 * trials(desired).len() + users;
     RESYNC.max(Duration::from_secs(4 * u64::try_from(questions).unwrap_or(u64::MAX)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use keyslot_planner::Inputs;
+    use keyslot_planner::desired::next_memory;
+    use serde_json::json;
+
+    fn desired(users: usize, rotation: &serde_json::Value) -> Desired {
+        let users: Vec<_> = (0..users)
+            .map(|number| json!({"name": format!("user-{number}"), "rotation": rotation}))
+            .collect();
+        let cluster: RedisCluster = serde_json::from_value(json!({
+            "apiVersion": "keyslot.dev/v1alpha1", "kind": "RedisCluster",
+            "metadata": {"name": "demo", "namespace": "shop"},
+            "spec": {"image": "redis:8.0", "users": users},
+        }))
+        .unwrap();
+        let made = || "made".into();
+        let system = next_memory(&cluster, &Inputs::default(), Timestamp::UNIX_EPOCH, made).unwrap();
+        Desired::from_spec(&cluster, &Inputs { system, ..Inputs::default() })
+    }
+
+    #[test]
+    fn what_time_brings_is_looked_for_then_and_otherwise_the_more_users_the_less_often() {
+        let now = Timestamp::UNIX_EPOCH;
+        let look = |desired: &Desired, now| next_look(desired, now);
+        assert!(look(&desired(1, &json!(null)), now) >= RESYNC);
+        assert!(look(&desired(200, &json!(null)), now) > Duration::from_mins(30));
+        let rotated = desired(200, &json!({"interval": "5m", "gracePeriod": "1m"}));
+        assert_eq!(look(&rotated, now), Duration::from_mins(5));
+        let later = now.checked_add(Duration::from_mins(9)).unwrap();
+        assert_eq!(look(&rotated, later), OVERDUE, "it waits for something");
+    }
+}
