@@ -221,6 +221,17 @@ fn a_settled_cluster_is_ready_and_says_who_serves_what() {
     }
 }
 
+#[test]
+fn people_see_until_when_a_replaced_password_is_valid() {
+    let mut world = settled();
+    let history = json!({
+        "previous": {"0".repeat(64): {"source": "generated", "until": "2026-11-22T03:57:29.685287Z"}},
+    });
+    world.inputs.system.histories.insert("worker".to_owned(), serde_json::from_value(history).unwrap());
+    let shown = world.status().users[0].previous_password_valid_until.clone();
+    assert_eq!(shown.as_deref(), Some("2026-11-22T03:57:29Z"));
+}
+
 /// What is changed in a settled world, and the conditions that must show it.
 struct Case {
     what: &'static str,

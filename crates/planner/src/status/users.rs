@@ -6,7 +6,7 @@ use crate::desired::Desired;
 use crate::settings::{SettingsReport, UserState};
 
 fn previous_until(desired: &Desired, user: &str) -> Option<String> {
-    desired.system.histories.get(user)?.previous_until().map(|until| until.to_string())
+    desired.system.histories.get(user)?.previous_until().map(|until| format!("{until:.0}"))
 }
 
 pub(super) fn users(specs: &[User], desired: &Desired, report: &SettingsReport) -> Vec<UserStatus> {
