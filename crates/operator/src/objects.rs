@@ -156,9 +156,14 @@ where
 /// Whether the resource is still there, asked of the API server itself: after a start the watch may show one that was
 /// deleted long ago, and what would be made for it now could be pods.
 async fn lives(client: &Client, owner: Owner<'_>) -> Result<bool, kube::Error> {
+    Ok(resource(client, owner).await?.is_some_and(|there| there.deletion_timestamp.is_none()))
+}
+
+/// This very resource as the API server has it now, if it is there.
+pub async fn resource(client: &Client, owner: Owner<'_>) -> Result<Option<ObjectMeta>, kube::Error> {
     let api = Api::<RedisCluster>::namespaced(client.clone(), owner.namespace);
     let there = api.get_metadata_opt(owner.name).await?.map(|there| there.metadata);
-    Ok(there.is_some_and(|there| uid_of(&there) == *owner.uid && there.deletion_timestamp.is_none()))
+    Ok(there.filter(|there| uid_of(there) == *owner.uid))
 }
 
 async fn apply_one<K>(client: &Client, namespace: &str, object: &K, seen: (String, &Uid)) -> Result<(), Error>

@@ -130,15 +130,19 @@ impl UserRules {
     /// are open stay open.
     pub fn setuser_tokens(&self) -> Vec<AclToken> {
         let mut tokens = vec![AclToken::own("reset"), AclToken::own(if self.enabled { "on" } else { "off" })];
-        tokens.extend(self.passwords.iter().map(|hash| AclToken::own(format!("#{}", hash.as_str()))));
+        tokens.extend(self.hash_tokens());
         tokens.extend(self.permission_tokens());
         tokens
     }
 
     /// The tokens of `ACL SETUSER` that leave a user exactly the wanted passwords, and its permissions as they are.
     pub fn password_tokens(&self) -> Vec<AclToken> {
-        let hashes = self.passwords.iter().map(|hash| AclToken::own(format!("#{}", hash.as_str())));
-        std::iter::once(AclToken::own("resetpass")).chain(hashes).collect()
+        std::iter::once(AclToken::own("resetpass")).chain(self.hash_tokens()).collect()
+    }
+
+    /// The valid passwords, as `#<sha256>`.
+    pub fn hash_tokens(&self) -> impl Iterator<Item = AclToken> + '_ {
+        self.passwords.iter().map(|hash| AclToken::own(format!("#{}", hash.as_str())))
     }
 
     /// The same permissions without password and switched off: how a server is asked whether it takes them.

@@ -218,7 +218,7 @@ fn with_passwords(line: &str, rules: &UserRules) -> String {
     if passwords.is_empty() {
         return line.to_owned();
     }
-    let hashes = rules.passwords.iter().map(|hash| format!("#{}", hash.as_str()));
+    let hashes = rules.hash_tokens().map(|token| token.as_str().to_owned());
     // `user`, its name, and `on` or `off` come first.
     let (begin, permissions) = others.split_at(others.len().min(3));
     let begin = begin.iter().map(|word| (*word).to_owned());

@@ -27,7 +27,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::ids::{HostName, PodName, ZoneName};
 use flow::Flow;
-pub use lead::better_primaries;
+pub use lead::better_primary;
 
 /// Where a pod runs.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]

@@ -87,6 +87,12 @@ pub struct Rotation {
     pub grace_period: String,
 }
 
+impl Default for Rotation {
+    fn default() -> Self {
+        Self { trigger: None, interval: None, grace_period: default_grace_period() }
+    }
+}
+
 fn default_grace_period() -> String {
     "1h".to_owned()
 }

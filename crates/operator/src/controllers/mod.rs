@@ -23,8 +23,7 @@ use crate::cluster::{ClusterRef, Guarded};
 use crate::context::Context;
 use crate::metrics::{Ending, Loop};
 use crate::nodes::Nodes;
-use crate::reconcile::newest::is_newest;
-use crate::reconcile::{Error, report};
+use crate::reconcile::{Error, newest, report};
 
 /// So many clusters are looked at side by side in each loop. Passes mostly wait for answers.
 const CONCURRENCY: u16 = 16;
@@ -110,10 +109,8 @@ fn is_still_there<N: Nodes>(cluster: &Guarded, ctx: &Context<N>) -> bool {
 }
 
 async fn reconcile<N: Nodes>(controller: Loop, cluster: &Guarded, ctx: &Context<N>) -> Result<Action, Error> {
-    if let Ok(cluster) = &cluster.0
-        && !is_newest(cluster, ctx).await?
-    {
-        return Err(Error::OldCopy);
+    if let Ok(cluster) = &cluster.0 {
+        newest::confirm(cluster, ctx).await?;
     }
     match (&cluster.0, controller) {
         (Ok(cluster), Loop::Topology) => topology::reconcile(cluster, ctx).await,

@@ -5,31 +5,30 @@
 //! the first act for its sake.
 
 use keyslot_api::v1alpha1::RedisCluster;
-use kube::Resource;
-use kube::api::Api;
+use keyslot_planner::ids::Uid;
+use kube::{Resource, ResourceExt};
 
 use super::Error;
 use crate::cluster::ClusterRef;
 use crate::context::Context;
 use crate::nodes::Nodes;
-use crate::objects;
+use crate::objects::{self, Owner};
 
 /// Asks the API server, unless it has confirmed this generation before. Where it knows better, the watch will too.
-pub async fn is_newest<N: Nodes>(cluster: &RedisCluster, ctx: &Context<N>) -> Result<bool, Error> {
-    let (metadata, memory) = (cluster.meta(), ctx.memory.of(cluster.meta()));
-    if memory.is_confirmed(metadata.generation) {
-        return Ok(true);
+pub async fn confirm<N: Nodes>(cluster: &RedisCluster, ctx: &Context<N>) -> Result<(), Error> {
+    let (generation, memory) = (cluster.meta().generation, ctx.memory.of(cluster.meta()));
+    if memory.is_confirmed(generation) {
+        return Ok(());
     }
-    let key = ClusterRef::of(metadata);
-    let api = Api::<RedisCluster>::namespaced(ctx.client.clone(), &key.namespace);
-    let there = api.get_metadata_opt(&key.name).await.map_err(|source| {
+    let key = ClusterRef::of(cluster.meta());
+    let uid = Uid::new(cluster.uid().unwrap_or_default());
+    let owner = Owner { namespace: &key.namespace, name: &key.name, uid: &uid };
+    let there = objects::resource(&ctx.client, owner).await.map_err(|source| {
         Error::Observe(objects::Error::Api { object: format!("RedisCluster/{}", key.name), source })
     })?;
-    let is_newest = there.is_some_and(|there| {
-        there.metadata.uid == metadata.uid && there.metadata.generation <= metadata.generation
-    });
-    if is_newest {
-        memory.confirm(metadata.generation);
+    if there.is_none_or(|there| there.generation > generation) {
+        return Err(Error::OldCopy);
     }
-    Ok(is_newest)
+    memory.confirm(generation);
+    Ok(())
 }

@@ -101,8 +101,7 @@ impl PasswordHistory {
             // The user keeps what it has, so nothing else is in force yet and no grace begins or ends.
             return;
         }
-        let grace = user.rotation.as_ref().and_then(|rotation| duration(&rotation.grace_period));
-        let until = now.checked_add(grace.unwrap_or(DEFAULT_GRACE)).unwrap_or(Timestamp::MAX);
+        let until = now.checked_add(grace(user)).unwrap_or(Timestamp::MAX);
         for (source, hash) in sources.into_iter().filter_map(|(source, found)| Some((source, found?))) {
             let replaced = self.present.insert(source.clone(), hash.clone()).filter(|before| *before != hash);
             self.previous.extend(replaced.map(|before| (before, Replaced { source, until })));
@@ -153,10 +152,11 @@ pub fn next_memory(
             if is_missing {
                 history.forget_generated();
             }
-            if is_missing || history.is_rotation_due(user, told, now) {
+            let is_due = is_missing || history.is_rotation_due(user, told, now);
+            if is_due {
                 memory.user_passwords.insert(user.name.clone(), generate());
-                history.generated(user, now);
-            } else if history.made.is_none() {
+            }
+            if is_due || history.made.is_none() {
                 history.generated(user, now);
             }
         }
@@ -184,11 +184,14 @@ fn sources(user: &User, generated: Option<PasswordHash>, inputs: &Inputs) -> Sou
         .collect()
 }
 
-/// Grace of a user whose resource says nothing of it.
-const DEFAULT_GRACE: Duration = Duration::from_hours(1);
+/// How long a replaced password of the user stays valid.
+fn grace(user: &User) -> Duration {
+    let period = |rotation: &Rotation| duration(&rotation.grace_period);
+    user.rotation.as_ref().and_then(period).or_else(|| period(&Rotation::default())).unwrap_or_default()
+}
 
 /// `30s`, `90m` or `720h`.
-pub fn duration(text: &str) -> Option<Duration> {
+fn duration(text: &str) -> Option<Duration> {
     let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
     let is_number = !digits.is_empty() && digits.len() <= 7 && digits.bytes().all(|b| b.is_ascii_digit());
     let number: u64 = is_number.then(|| digits.parse().ok())??;

@@ -80,9 +80,12 @@ fn generated(rotation: &Value) -> Value {
     json!([{"name": "app", "rotation": rotation}])
 }
 
+fn at(secret: &str) -> Value {
+    json!({"secretKeyRef": {"name": secret, "key": "password"}})
+}
+
 fn from_secret(rotation: &Value) -> Value {
-    let at = json!({"secretKeyRef": {"name": "app-password", "key": "password"}});
-    json!([{"name": "app", "passwords": [at], "rotation": rotation}])
+    json!([{"name": "app", "passwords": [at("app-password")], "rotation": rotation}])
 }
 
 #[test]
@@ -198,7 +201,6 @@ fn an_entry_that_is_removed_ends_at_once() {
     for secret in ["one", "two"] {
         story.stores(secret, secret);
     }
-    let at = |secret: &str| json!({"secretKeyRef": {"name": secret, "key": "password"}});
     story.users = json!([{"name": "app", "passwords": [at("one"), at("two")]}]);
     story.passes();
     assert_eq!(story.valid(&["one", "two"]), ["one", "two"]);
@@ -274,7 +276,6 @@ fn no_grace_passes_while_the_user_keeps_what_it_has() {
     for secret in ["one", "two"] {
         story.stores(secret, secret);
     }
-    let at = |secret: &str| json!({"secretKeyRef": {"name": secret, "key": "password"}});
     let rotation = json!({"gracePeriod": "10m"});
     story.users = json!([{"name": "app", "passwords": [at("one"), at("two")], "rotation": rotation}]);
     story.passes();

@@ -8,7 +8,7 @@
 use crate::command::RedisCommand;
 use crate::ids::PodName;
 use crate::observed::Role;
-use crate::topology::{Place, better_primaries};
+use crate::topology::{Place, better_primary};
 
 use super::view::Seen;
 use super::{Verdict, View};
@@ -18,8 +18,8 @@ pub(super) fn step(view: &View<'_>) -> Verdict {
         return Verdict::Nothing;
     }
     let shards: Vec<Vec<(PodName, Place)>> = view.owners().iter().map(|owner| members(view, owner)).collect();
-    let promoted = better_primaries(&shards).into_iter().next();
-    let taker = promoted.and_then(|pod| view.nodes.values().find(|seen| *seen.pod == pod).copied());
+    let taker =
+        better_primary(&shards).and_then(|pod| view.nodes.values().find(|seen| *seen.pod == pod).copied());
     let operation = taker.and_then(|taker| taker.say(RedisCommand::TakeOver));
     match (taker, operation) {
         (Some(taker), Some(operation)) => Verdict::Act {

@@ -7,14 +7,14 @@ use super::flow::Flow;
 use super::{Place, by_ordinal, host_key};
 use crate::ids::PodName;
 
-/// The pods that should take their shards over so that no host holds half or more of the primaries, in the order of
-/// `shards`; a shard's first member is its present primary. Empty when that is so already, when no choice among the
-/// members brings more of them below half, or with fewer than three shards.
+/// A pod that should take its shard over so that in the end no host holds half or more of the primaries; a shard's first
+/// member is its present primary. `None` when that is so already, when no choice among the members brings more of them
+/// below half, or with fewer than three shards.
 ///
-/// Every choice that is returned has more primaries within the limit than the present one, so following it ends.
-pub fn better_primaries(shards: &[Vec<(PodName, Place)>]) -> Vec<PodName> {
+/// It is the first step to a choice with more primaries within the limit than the present one, so following it ends.
+pub fn better_primary(shards: &[Vec<(PodName, Place)>]) -> Option<PodName> {
     if shards.len() < 3 {
-        return Vec::new();
+        return None;
     }
     let keys: BTreeSet<_> = shards.iter().flatten().map(|(pod, place)| host_key(pod, place)).collect();
     let hosts: BTreeMap<_, usize> = keys.into_iter().zip(0..).collect();
@@ -33,7 +33,7 @@ pub fn better_primaries(shards: &[Vec<(PodName, Place)>]) -> Vec<PodName> {
         }
     }
     flow.fill(&vec![1; shards.len()], |_, _| |_| 0);
-    let moved = shards.iter().zip(flow.given).zip(present).filter_map(|((members, given), present)| {
+    let mut moved = shards.iter().zip(flow.given).zip(present).filter_map(|((members, given), present)| {
         let chosen = given.first().filter(|chosen| Some(**chosen) != present)?;
         members
             .iter()
@@ -41,5 +41,5 @@ pub fn better_primaries(shards: &[Vec<(PodName, Place)>]) -> Vec<PodName> {
             .map(|(pod, _)| pod)
             .min_by_key(|pod| by_ordinal(pod))
     });
-    moved.cloned().collect()
+    moved.next().cloned()
 }
