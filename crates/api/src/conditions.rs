@@ -119,6 +119,8 @@ vocabulary! {
         /// Somebody changed users on a node itself (`ACL SETUSER`, `ACL DELUSER`), and they are set back; only told by
         /// an Event. Find out who has the right to `acl` there, and change users in the resource.
         UsersChangedByHand,
+        /// New passwords of Keyslot's own users have come a stage further; only told by an Event. Nothing to do.
+        SystemPasswordsRotated,
         /// Some nodes do not have all settings as wanted yet. Wait; the message names the pods, or says that
         /// the resource is paused.
         ConfigNotApplied,

@@ -36,6 +36,13 @@ pub const IN_FORCE: &str = "keyslot.dev/in-force";
 /// and Secrets, so that an object that is as it was left needs no write.
 pub const APPLIED: &str = "keyslot.dev/applied";
 
+/// Annotation of a `RedisCluster`: any new text asks for new passwords of Keyslot's own users; with
+/// [`ROTATE_ON_UPGRADE`] each version of the operator makes new ones.
+pub const ROTATE_SYSTEM: &str = "keyslot.dev/rotate-system";
+
+/// Value of [`ROTATE_SYSTEM`].
+pub const ROTATE_ON_UPGRADE: &str = "on-upgrade";
+
 /// Standard label: name of the application, always [`APP_NAME_VALUE`].
 pub const APP_NAME: &str = "app.kubernetes.io/name";
 

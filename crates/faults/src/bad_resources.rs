@@ -56,9 +56,9 @@ pub struct Bench {
 impl Bench {
     /// Forms a cluster that has every field.
     pub async fn set(scene: Scene, config: &Config) -> Result<Self> {
-        let faults = Arc::new(Faults::none(0, scene.addresses()));
+        let faults = Arc::new(Faults::none(0, scene.truth()));
         let operator = RunningOperator::start(config, &scene.namespace, &faults);
-        scene.password_secret("app-password").await?;
+        scene.password_secret("app-password", "known-to-the-application").await?;
         scene.apply(every_field()).await?;
         scene.ready().await?;
         ledger::write(&scene).await?;
@@ -115,6 +115,7 @@ impl Bench {
             &self.scene.namespace,
             &resource,
         );
+        self.scene.will_have(spec);
         loop {
             let mut object = api.get(NAME).await?;
             object.data["spec"] = spec.clone();

@@ -3,6 +3,7 @@
 
 mod acts;
 mod clusters;
+mod passwords;
 
 use anyhow::Result;
 use futures::FutureExt;
@@ -13,12 +14,16 @@ use serde_json::json;
 use crate::scene::Scene;
 use acts::{
     change_and_wait, change_that_waits, create, cut_cable, cut_power, delete_files, edit_while_paused,
-    forget_rotation, kill_with_old_files, let_hang, lose_system_secret, lose_volume, move_pods, re_create,
-    re_create_with_fewer_shards, re_create_without_a_pause, restore_users, rotate_password,
+    kill_with_old_files, let_hang, lose_system_secret, lose_volume, move_pods, re_create,
+    re_create_with_fewer_shards, re_create_without_a_pause, restore_users,
 };
-use clusters::{on_volumes, other_users, plain, with_users};
+use clusters::{on_volumes, other_users, plain, with_secret, with_users};
+use passwords::{
+    change_secret, change_secret_back, forget_rotation, forget_system_rotation, rotate_password,
+    rotate_system,
+};
 
-pub use clusters::every_field;
+pub use clusters::{APP_PASSWORD, every_field};
 
 /// What a person does.
 type Acts = for<'a> fn(&'a Scene) -> LocalBoxFuture<'a, Result<()>>;
@@ -98,6 +103,20 @@ pub const FLOWS: &[Flow] = &[
         start: Some(with_users),
         acts: |scene| async { rotate_password(scene).await }.boxed_local(),
         back: |scene| async { forget_rotation(scene).await }.boxed_local(),
+        end: WHOLE,
+    },
+    Flow {
+        name: "secret-changed",
+        start: Some(with_secret),
+        acts: |scene| async { change_secret(scene).await }.boxed_local(),
+        back: |scene| async { change_secret_back(scene).await }.boxed_local(),
+        end: WHOLE,
+    },
+    Flow {
+        name: "system-passwords-rotated",
+        start: Some(plain),
+        acts: |scene| async { rotate_system(scene).await }.boxed_local(),
+        back: |scene| async { forget_system_rotation(scene).await }.boxed_local(),
         end: WHOLE,
     },
     Flow {

@@ -64,7 +64,8 @@ async fn live(config: &Config, namespace: &str, faults: &Arc<Faults>) -> Result<
         .with_layer(&RetryLayer::new(RetryPolicy::server_retry()))
         .with_layer(&TimeoutLayer::new(ANSWER_LIMIT))
         .build();
-    let line = ["operator", "--watch-namespaces", namespace, "--http-address", "127.0.0.1:0"];
+    let line =
+        ["operator", "--watch-namespaces", namespace, "--http-address", "127.0.0.1:0", "--files-delay", "2"];
     let operator = Operator {
         client,
         nodes: Arc::new(FaultyNodes::new(Arc::clone(faults))),

@@ -9,7 +9,7 @@ use kube::Config;
 use kube::api::{Api, DeleteParams};
 
 use crate::faults::{Faults, Plan, Record};
-use crate::flow::Flow;
+use crate::flow::{APP_PASSWORD, Flow};
 use crate::nodes::Machine;
 use crate::operator::RunningOperator;
 use crate::oracles::snapshot::{self, Snapshot, differences};
@@ -51,6 +51,8 @@ impl Stage {
         if let Some(start) = flow.start {
             let faults = stage.no_faults(0);
             let _operator = stage.operator(&faults);
+            // Some flows refer to it.
+            stage.scene.password_secret(APP_PASSWORD, "known-to-the-application").await?;
             stage.scene.apply(start()).await?;
             stage.scene.ready().await?;
             ledger::write(&stage.scene).await?;
@@ -70,7 +72,7 @@ impl Stage {
     /// Runs it with a fault. `Ok(false)` when the fault never happened, which proves nothing.
     pub async fn run(&self, plan: &Plan, reference: &Reference) -> Result<bool> {
         let start = self.scene.version().await?;
-        let faults = Faults::new(Some(plan.clone()), plan.seed, start, self.scene.addresses());
+        let faults = Faults::new(Some(plan.clone()), plan.seed, start, self.scene.truth());
         let faults = Arc::new(faults);
         let (snapshot, _) = self.play(&faults).await?;
         if !faults.has_fired() {
@@ -122,7 +124,7 @@ impl Stage {
     }
 
     fn no_faults(&self, seed: u64) -> Arc<Faults> {
-        Arc::new(Faults::none(seed, self.scene.addresses()))
+        Arc::new(Faults::none(seed, self.scene.truth()))
     }
 
     fn operator(&self, faults: &Arc<Faults>) -> RunningOperator {

@@ -1,19 +1,19 @@
 //! Where a flow takes place: a namespace of its own, and what a person does in it.
 
 use std::net::Ipv4Addr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use k8s_openapi::api::core::v1::{Namespace, Pod, Secret, ServiceAccount};
 use keyslot_api::labels::{USER_PASSWORD, USER_PASSWORD_CONSENT};
-use keyslot_api::v1alpha1::{RedisCluster, RedisClusterSpec};
+use keyslot_api::v1alpha1::{RedisCluster, RedisClusterSpec, User};
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::core::NamespaceResourceScope;
 use kube::{Client, ResourceExt};
 use serde_json::{Value, json};
 
-use crate::faults::Addresses;
+use crate::faults::Truth;
 use crate::nodes::{Kubelets, Machine, Order};
 
 /// The cluster of every flow.
@@ -33,6 +33,8 @@ pub struct Scene {
     pub group: String,
     /// Who plays them.
     pub kubelets: Arc<Kubelets>,
+    /// Every list of users that the resource has had.
+    users: Arc<Mutex<Vec<Vec<User>>>>,
 }
 
 impl Scene {
@@ -46,7 +48,7 @@ impl Scene {
         let object: Namespace = serde_json::from_value(json!({ "metadata": { "name": namespace } }))?;
         Api::all(client.clone()).create(&PostParams::default(), &object).await?;
         let (client, namespace, group) = (client.clone(), namespace.to_owned(), group.to_owned());
-        let scene = Self { client, namespace, group, kubelets };
+        let scene = Self { client, namespace, group, kubelets, users: Arc::default() };
         // Pods made before it are refused.
         let accounts = scene.api::<ServiceAccount>();
         until("the namespace has its service account", async || {
@@ -65,10 +67,24 @@ impl Scene {
         Api::namespaced(self.client.clone(), &self.namespace)
     }
 
-    /// Tells the addresses of the pods at any time.
-    pub fn addresses(&self) -> Addresses {
+    /// Tells how it is at any time.
+    pub fn truth(&self) -> Truth {
         let (kubelets, namespace) = (Arc::clone(&self.kubelets), self.namespace.clone());
-        Box::new(move || kubelets.addresses(&namespace))
+        let users = Arc::clone(&self.users);
+        Truth {
+            addresses: Box::new(move || kubelets.addresses(&namespace)),
+            users: Box::new(move || users.lock().unwrap_or_else(PoisonError::into_inner).clone()),
+        }
+    }
+
+    /// The resource is about to have these users. A list that can't be read is refused.
+    pub fn will_have(&self, spec: &Value) {
+        if let Ok(users) = serde_json::from_value(spec["users"].clone()) {
+            let mut lists = self.users.lock().unwrap_or_else(PoisonError::into_inner);
+            if !lists.contains(&users) {
+                lists.push(users);
+            }
+        }
     }
 
     /// The present version of everything.
@@ -85,13 +101,22 @@ impl Scene {
     /// Creates the resource.
     pub async fn apply(&self, mut spec: RedisClusterSpec) -> Result<()> {
         spec.node_selector = [(Machine::GROUP.to_owned(), self.group.clone())].into();
+        self.will_have(&serde_json::to_value(&spec)?);
         self.api().create(&PostParams::default(), &RedisCluster::new(NAME, spec)).await?;
         Ok(())
     }
 
     /// Changes the spec, as a person who edits it.
     pub async fn change(&self, spec: Value) -> Result<()> {
+        self.will_have(&spec);
         let patch = Patch::Merge(json!({ "spec": spec }));
+        self.api::<RedisCluster>().patch(NAME, &PatchParams::default(), &patch).await?;
+        Ok(())
+    }
+
+    /// Annotates the resource; `None` takes the annotation away.
+    pub async fn annotate(&self, name: &str, value: Option<&str>) -> Result<()> {
+        let patch = Patch::Merge(json!({ "metadata": { "annotations": { name: value } } }));
         self.api::<RedisCluster>().patch(NAME, &PatchParams::default(), &patch).await?;
         Ok(())
     }
@@ -111,13 +136,15 @@ impl Scene {
         .await
     }
 
-    /// Makes a Secret whose key `password` a cluster may use.
-    pub async fn password_secret(&self, name: &str) -> Result<()> {
-        let secret = serde_json::from_value(json!({
+    /// Makes or changes a Secret whose key `password` a cluster may use.
+    pub async fn password_secret(&self, name: &str, password: &str) -> Result<()> {
+        let secret = json!({
+            "apiVersion": "v1", "kind": "Secret",
             "metadata": { "name": name, "labels": { USER_PASSWORD: USER_PASSWORD_CONSENT } },
-            "stringData": { "password": "known-to-the-application" },
-        }))?;
-        self.api::<Secret>().create(&PostParams::default(), &secret).await?;
+            "stringData": { "password": password },
+        });
+        let parameters = PatchParams::apply("somebody").force();
+        self.api::<Secret>().patch(name, &parameters, &Patch::Apply(secret)).await?;
         Ok(())
     }
 

@@ -20,6 +20,11 @@ pub struct Arguments {
     #[arg(long, env = "KEYSLOT_CLUSTER_DOMAIN", default_value = "cluster.local")]
     pub cluster_domain: String,
 
+    /// Seconds until a changed Secret or ConfigMap has surely reached the files that pods have mounted: the kubelets'
+    /// syncFrequency and a good margin. Each of the two stages of a rotation of Keyslot's own passwords takes so long.
+    #[arg(long, env = "KEYSLOT_FILES_DELAY", default_value_t = 600)]
+    pub files_delay: u64,
+
     /// Work only while holding a Lease, so that several replicas can stand by.
     #[arg(long, env = "KEYSLOT_LEADER_ELECTION")]
     pub leader_election: bool,

@@ -1,8 +1,10 @@
 //! What a pass works with.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use keyslot_planner::Desired;
+use keyslot_planner::desired::SystemMemory;
 use keyslot_planner::system_users;
 use keyslot_redis_admin::Credentials;
 use kube::Client;
@@ -43,6 +45,8 @@ pub struct Context<N> {
     pub reporter: Reporter,
     /// DNS domain of the Kubernetes cluster.
     pub cluster_domain: String,
+    /// How long it may take until a changed object has reached the files that pods have mounted.
+    pub files_delay: Duration,
 }
 
 impl<N: Nodes> Context<N> {
@@ -74,6 +78,9 @@ impl<N: Nodes> Context<N> {
 
 /// As whom the operator logs in to the cluster's nodes; `None` before its password was made.
 pub fn credentials(desired: &Desired) -> Option<Credentials> {
-    let password = desired.system.operator_password.clone()?;
-    Some(Credentials { username: system_users::OPERATOR.to_owned(), password })
+    let SystemMemory { passwords, second_passwords, .. } = &desired.system;
+    let first = passwords.operator.clone()?;
+    // A server that started from an older file knows an older password.
+    let passwords = std::iter::once(first).chain(second_passwords.operator.clone()).collect();
+    Some(Credentials { username: system_users::OPERATOR.to_owned(), passwords })
 }

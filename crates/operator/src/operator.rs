@@ -51,6 +51,7 @@ struct Shared<N> {
     zones: Zones,
     reporter: Reporter,
     cluster_domain: String,
+    files_delay: Duration,
 }
 
 impl<N: Nodes> Operator<N> {
@@ -90,6 +91,7 @@ impl<N: Nodes> Operator<N> {
             zones,
             reporter: Reporter { controller: "keyslot".to_owned(), instance: Some(identity) },
             cluster_domain: arguments.cluster_domain,
+            files_delay: Duration::from_secs(arguments.files_delay),
         };
         for namespace in scopes {
             background.spawn(run_scope(shared.scope(), namespace, stop.clone()));
@@ -123,6 +125,7 @@ impl<N> Shared<N> {
             zones: self.zones.clone(),
             reporter: self.reporter.clone(),
             cluster_domain: self.cluster_domain.clone(),
+            files_delay: self.files_delay,
         }
     }
 }
@@ -153,6 +156,7 @@ async fn run_scope<N: Nodes>(shared: Shared<N>, namespace: Option<String>, stop:
         backoffs: Default::default(),
         reporter: shared.reporter,
         cluster_domain: shared.cluster_domain,
+        files_delay: shared.files_delay,
     });
     let forgetful = Arc::clone(&ctx);
     let _watches = scope.watch(writers, move |cluster| forgetful.forget(cluster));

@@ -35,6 +35,24 @@ impl PasswordHash {
     }
 }
 
+/// A password that has to be said to a server as it is. Never shown.
+#[derive(Clone)]
+pub struct Password(pub SecretString);
+
+impl PartialEq for Password {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.expose_secret() == other.0.expose_secret()
+    }
+}
+
+impl Eq for Password {}
+
+impl fmt::Debug for Password {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Password")
+    }
+}
+
 impl TryFrom<String> for PasswordHash {
     type Error = InvalidId;
 

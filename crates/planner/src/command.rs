@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use crate::acl::AclToken;
+use crate::acl::{AclToken, Password};
 use crate::ids::{NodeId, PodName};
 use crate::slots::SlotSet;
 
@@ -46,6 +46,10 @@ pub enum RedisCommand {
     TakeOver,
     /// `CONFIG SET` of one or more live settings in one call, all or nothing.
     SetConfig(Vec<(String, String)>),
+    /// `CONFIG SET masterauth`: what the node logs in to its primary with, when it connects the next time. The only
+    /// password that is said in plaintext, since a node has to say it itself; servers keep it out of SLOWLOG and
+    /// MONITOR.
+    SetReplicationPassword(Password),
     /// `ACL SETUSER name token…`: all or nothing; passwords as `#<sha256>` only.
     SetUser {
         /// Name of the user.
@@ -71,6 +75,7 @@ impl RedisCommand {
             Self::Forget(_) => "forget",
             Self::TakeOver => "take-over",
             Self::SetConfig(_) => "set-config",
+            Self::SetReplicationPassword(_) => "set-replication-password",
             Self::SetUser { .. } => "set-user",
             Self::DeleteUser(_) => "delete-user",
         }

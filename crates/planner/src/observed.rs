@@ -9,7 +9,7 @@ use std::fmt;
 
 use keyslot_api::v1alpha1::{RedisClusterSpec, RetentionPolicy};
 
-use crate::acl::LiveUser;
+use crate::acl::{LiveUser, PasswordHash};
 use crate::ids::{NodeId, PodName, RunId, Uid};
 
 pub use node::{Engine, EngineKind, Peer, PeerAddress, PeerHealth, RedisNode, Role};
@@ -99,4 +99,6 @@ pub struct NodeSettings {
     pub trials: BTreeMap<String, Result<LiveUser, String>>,
     /// `CONFIG GET` of the settings that the operator keeps live.
     pub config: BTreeMap<String, String>,
+    /// Hash of `masterauth`; `None` when it is empty.
+    pub replication_password: Option<PasswordHash>,
 }

@@ -4,16 +4,18 @@
 //! the real user when it differs; what the server refuses leaves the user as it was. A line gets into `users.acl` only
 //! when a node of every running version has accepted it: a server refuses to start on a line that it does not know.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod users_file;
 
-use crate::acl::{AclToken, LiveUser, UserRules};
+use std::collections::BTreeMap;
+
+use crate::acl::{AclToken, LiveUser, Password, PasswordHash, UserRules};
 use crate::command::RedisCommand;
-use crate::config::USERS_FILE;
-use crate::desired::{Desired, Part};
+use crate::desired::{Desired, Part, SystemHashes};
 use crate::ids::{PodName, RunId};
-use crate::manifests;
-use crate::observed::{Engine, FilesSeen, NodeSettings, Unreachable};
-use crate::plan::KubeOperation;
+use crate::observed::{NodeSettings, Unreachable};
+use crate::system_users::REPLICATION;
+
+pub use users_file::users_file;
 
 /// Prefix of the disabled users on which rules are tried; they exist only during a trial.
 pub const SCRATCH_PREFIX: &str = "keyslot-scratch-";
@@ -49,6 +51,8 @@ pub struct SettingsReport {
     pub file_problem: Option<String>,
     /// Why a Secret of a user is not what it should be; `None` when all are.
     pub secrets_problem: Option<String>,
+    /// Keyslot's own passwords, when every pod and the file have them all.
+    pub system_in_force: Option<SystemHashes>,
 }
 
 /// What one node has in force.
@@ -107,6 +111,9 @@ pub fn settings_for(desired: &Desired, node: &NodeSettings, let_in: bool) -> Vec
         }
         commands.extend(strangers(desired, node).map(RedisCommand::DeleteUser));
     }
+    let replication = desired.system.passwords.replication.clone();
+    let replication = replication.filter(|_| replicates_otherwise(desired, node)).map(Password);
+    commands.extend(replication.map(RedisCommand::SetReplicationPassword));
     let differences: Vec<(String, String)> = wanted_config(desired, let_in)
         .into_iter()
         .filter(|(name, value)| node.config.get(name) != Some(value))
@@ -132,7 +139,13 @@ fn takes_access_away(live: &LiveUser, wanted: &UserRules) -> bool {
 /// What a node has in force, judged from an observation made after its commands.
 pub fn node_report(desired: &Desired, node: &NodeSettings, let_in: bool) -> NodeReport {
     let users = system_users(desired).chain(wanted_users(desired));
-    let users = users.map(|(name, rules)| (name.to_owned(), state(node, name, rules))).collect();
+    let users = users.map(|(name, rules)| match state(node, name, rules) {
+        UserState::Applied if name == REPLICATION && replicates_otherwise(desired, node) => {
+            (name.to_owned(), UserState::Pending)
+        }
+        state => (name.to_owned(), state),
+    });
+    let users = users.collect();
     let difference = |(name, wanted): (String, String)| {
         let has = node.config.get(&name).map_or("nothing", String::as_str);
         (has != wanted).then(|| format!("{name}: has {has}, wants {wanted}"))
@@ -140,6 +153,26 @@ pub fn node_report(desired: &Desired, node: &NodeSettings, let_in: bool) -> Node
     let config_differences = wanted_config(desired, let_in).into_iter().filter_map(difference).collect();
     let strangers = if let_in { strangers(desired, node).collect() } else { Vec::new() };
     NodeReport { run_id: node.run_id.clone(), users, strangers, config_differences }
+}
+
+/// Whether the node logs in to its primary with another password than the wanted one.
+fn replicates_otherwise(desired: &Desired, node: &NodeSettings) -> bool {
+    let wanted = desired.system.passwords.replication.as_ref().map(PasswordHash::of);
+    wanted.is_some() && node.replication_password != wanted
+}
+
+/// Keyslot's own passwords, when every pod was looked at and has them all in force.
+pub fn system_in_force(
+    desired: &Desired,
+    nodes: &BTreeMap<PodName, Result<NodeReport, Unreachable>>,
+) -> Option<SystemHashes> {
+    let has_all = |node: &Result<NodeReport, Unreachable>| {
+        let applied = |node: &NodeReport, user: &String| node.users.get(user) == Some(&UserState::Applied);
+        let users = |node: &NodeReport| desired.system_users.keys().all(|user| applied(node, user));
+        node.as_ref().is_ok_and(users)
+    };
+    let is_everywhere = !nodes.is_empty() && nodes.values().all(has_all);
+    (is_everywhere && desired.system.is_complete()).then(|| desired.system.system_hashes())
 }
 
 /// Names of the users of a node that somebody changed there since `before`: the same process had them as the resource,
@@ -161,81 +194,6 @@ pub fn changed_by_hand(
     let mut names: Vec<String> = changed.map(|(name, _)| name.clone()).chain(made).collect();
     names.sort_unstable();
     names
-}
-
-/// The operation that brings `users.acl` up to date, if it is not. Only lines that a node of every running version has
-/// accepted get in; for others the line that the file has stays.
-pub fn users_file(
-    desired: &Desired,
-    file: &FilesSeen,
-    nodes: &[NodeSettings],
-    let_in: bool,
-) -> Option<KubeOperation> {
-    if !let_in || nodes.is_empty() || !desired.system.is_complete() {
-        return None;
-    }
-    let present = file.files.get(USERS_FILE).map_or("", String::as_str);
-    let wanted = users_text(desired, present, nodes);
-    (wanted != present).then(|| KubeOperation::Apply {
-        manifest: Box::new(manifests::users_file(desired, &wanted)),
-        uid: file.uid.clone(),
-    })
-}
-
-fn users_text(desired: &Desired, present: &str, nodes: &[NodeSettings]) -> String {
-    let baseline = manifests::baseline_users_file(desired);
-    let present: BTreeMap<&str, &str> = present.lines().filter_map(named_line).collect();
-    let mut lines: Vec<String> = Vec::new();
-    // `default` stands first: without a line of its own a server lets everybody in as it.
-    for (name, line) in baseline.lines().filter_map(named_line) {
-        let own = desired.users.get(name).map(|user| user_line(name, user, &present, nodes));
-        lines.push(own.flatten().unwrap_or_else(|| line.to_owned()));
-    }
-    let baseline: BTreeSet<&str> = baseline.lines().filter_map(named_line).map(|(name, _)| name).collect();
-    for (name, user) in desired.users.iter().filter(|(name, _)| !baseline.contains(name.as_str())) {
-        lines.extend(user_line(name, user, &present, nodes));
-    }
-    lines.push(String::new());
-    lines.join("\n")
-}
-
-fn user_line(
-    name: &str,
-    user: &Part<UserRules>,
-    present: &BTreeMap<&str, &str>,
-    nodes: &[NodeSettings],
-) -> Option<String> {
-    match user {
-        Part::Wanted(rules) if accepted_by_every_version(name, nodes) => Some(rules.file_line(name)),
-        Part::Wanted(rules) => present.get(name).map(|line| with_passwords(line, rules)),
-        Part::KeepLast(_) => present.get(name).map(|line| (*line).to_owned()),
-    }
-}
-
-/// A line with its permissions as they are and the wanted passwords: those do not wait for rules that are refused.
-fn with_passwords(line: &str, rules: &UserRules) -> String {
-    let (passwords, others): (Vec<&str>, Vec<&str>) = line.split(' ').partition(|word| word.starts_with('#'));
-    if passwords.is_empty() {
-        return line.to_owned();
-    }
-    let hashes = rules.hash_tokens().map(|token| token.as_str().to_owned());
-    // `user`, its name, and `on` or `off` come first.
-    let (begin, permissions) = others.split_at(others.len().min(3));
-    let begin = begin.iter().map(|word| (*word).to_owned());
-    begin.chain(hashes).chain(permissions.iter().map(|word| (*word).to_owned())).collect::<Vec<_>>().join(" ")
-}
-
-fn accepted_by_every_version(name: &str, nodes: &[NodeSettings]) -> bool {
-    let accepts = |node: &&NodeSettings| matches!(node.trials.get(name), Some(Ok(_)));
-    let running: BTreeSet<&Engine> = nodes.iter().map(|node| &node.engine).collect();
-    let accepting: BTreeSet<&Engine> = nodes.iter().filter(accepts).map(|node| &node.engine).collect();
-    running == accepting
-}
-
-/// Splits `user <name> …` into name and whole line.
-fn named_line(line: &str) -> Option<(&str, &str)> {
-    let name = line.strip_prefix("user ")?.split(' ').next()?;
-    Some((name, line))
 }
 
 fn state(node: &NodeSettings, name: &str, rules: &UserRules) -> UserState {

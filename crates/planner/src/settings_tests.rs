@@ -8,9 +8,10 @@ use serde_json::json;
 use super::*;
 use crate::Inputs;
 use crate::acl::{PasswordHash, Permissions};
-use crate::desired::SystemMemory;
+use crate::config::USERS_FILE;
+use crate::desired::{SystemMemory, SystemPasswords};
 use crate::ids::RunId;
-use crate::observed::EngineKind;
+use crate::observed::{Engine, EngineKind, FilesSeen};
 
 fn desired(users: &serde_json::Value) -> Desired {
     let cluster: RedisCluster = serde_json::from_value(json!({
@@ -21,9 +22,11 @@ fn desired(users: &serde_json::Value) -> Desired {
     }))
     .unwrap();
     let system = SystemMemory {
-        operator_password: Some("o".into()),
-        replication_password: Some("r".into()),
-        probe_password: Some("p".into()),
+        passwords: SystemPasswords {
+            operator: Some("o".into()),
+            replication: Some("r".into()),
+            probe: Some("p".into()),
+        },
         formed: true,
         ..SystemMemory::default()
     };
@@ -51,7 +54,7 @@ fn a_system_user_whose_password_was_lost_here_is_left_alone() {
         settings_for(desired, &seen, true).iter().any(about)
     };
     assert!(said(&desired), "its rules differ");
-    desired.system.replication_password = None;
+    desired.system.passwords.replication = None;
     desired.system_users = crate::system_users::system_users(&desired.system);
     assert!(!said(&desired));
     let file = FilesSeen { uid: crate::ids::Uid::new("u"), files: BTreeMap::new() };
@@ -76,6 +79,7 @@ fn node(desired: &Desired, version: &str) -> NodeSettings {
         users: BTreeMap::new(),
         trials,
         config: BTreeMap::new(),
+        replication_password: desired.system.passwords.replication.as_ref().map(PasswordHash::of),
     }
 }
 
@@ -100,10 +104,51 @@ fn obeyed(desired: &Desired, mut node: NodeSettings, commands: &[RedisCommand]) 
             }
             RedisCommand::DeleteUser(name) => drop(node.users.remove(name)),
             RedisCommand::SetConfig(pairs) => node.config.extend(pairs.iter().cloned()),
+            RedisCommand::SetReplicationPassword(Password(password)) => {
+                node.replication_password = Some(PasswordHash::of(password));
+            }
             other => panic!("settings sent {other:?}"),
         }
     }
     node
+}
+
+#[test]
+fn a_replica_is_to_log_in_with_the_password_in_use_and_counts_only_when_it_does() {
+    let mut desired = desired(&json!([]));
+    desired.system.second_passwords =
+        SystemPasswords { replication: Some("next".into()), ..SystemPasswords::default() };
+    desired.system_users = crate::system_users::system_users(&desired.system);
+    let first = node(&desired, "8.0.2");
+    let settled = obeyed(&desired, first.clone(), &settings_for(&desired, &first, true));
+    let both = [PasswordHash::of(&"r".into()), PasswordHash::of(&"next".into())];
+    assert_eq!(settled.users[REPLICATION].passwords, both.into());
+    let everywhere = |desired: &Desired, nodes: [&NodeSettings; 2]| {
+        let report = |node| Ok(node_report(desired, node, true));
+        let nodes = nodes.map(report).into_iter().enumerate();
+        let nodes: BTreeMap<_, _> =
+            nodes.map(|(number, node)| (PodName::new(format!("demo-{number}")), node)).collect();
+        system_in_force(desired, &nodes)
+    };
+    assert_eq!(everywhere(&desired, [&settled, &settled]), Some(desired.system.system_hashes()));
+    assert_eq!(everywhere(&desired, [&settled, &first]), None);
+    let silent = [(PodName::new("demo-0"), Err(Unreachable::Refused))].into();
+    assert_eq!(
+        (system_in_force(&desired, &silent), system_in_force(&desired, &BTreeMap::new())),
+        (None, None)
+    );
+
+    let mut swapped = desired.clone();
+    swapped.system.passwords.replication = Some("next".into());
+    swapped.system.second_passwords.replication = Some("r".into());
+    let said = settings_for(&swapped, &settled, true);
+    assert_eq!(said, [RedisCommand::SetReplicationPassword(Password("next".into()))]);
+    assert!(!format!("{said:?}").contains("next"));
+    assert_eq!(everywhere(&swapped, [&settled, &settled]), None);
+    let after = obeyed(&swapped, settled.clone(), &said);
+    assert_eq!(everywhere(&swapped, [&after, &settled]), None);
+    assert_eq!(everywhere(&swapped, [&after, &after]), Some(swapped.system.system_hashes()));
+    assert_ne!(swapped.system.system_hashes(), desired.system.system_hashes());
 }
 
 #[test]
@@ -256,7 +301,7 @@ fn only_lines_that_every_running_version_accepts_reach_the_file() {
     let mut newer = node(&wanted, "9.0.0");
     newer.trials.insert("worker".to_owned(), Ok(live("+nosuch")));
     let older = node(&wanted, "7.0.15");
-    let text = |nodes: &[NodeSettings], present: &str| users_text(&wanted, present, nodes);
+    let text = |nodes: &[NodeSettings], present: &str| users_file::users_text(&wanted, present, nodes);
     assert!(text(std::slice::from_ref(&newer), "").contains("user worker"), "the only version accepts it");
     assert!(
         !text(&[newer.clone(), older.clone()], "").contains("user worker"),
@@ -276,7 +321,7 @@ fn only_lines_that_every_running_version_accepts_reach_the_file() {
 fn the_file_begins_with_default_and_settles() {
     let desired = desired(&worker("+get"));
     let nodes = [node(&desired, "7.0.15")];
-    let text = users_text(&desired, "", &nodes);
+    let text = users_file::users_text(&desired, "", &nodes);
     assert!(text.starts_with("user default off"), "{text}");
     assert_eq!(text.lines().filter(|line| line.starts_with("user ")).count(), 5, "{text}");
     assert_eq!(users_file(&desired, &file(&text), &nodes, true), None);

@@ -56,20 +56,29 @@ const PROBE_RULES: &[&str] = &["-@all", "+ping", "+info", "+cluster|myid"];
 
 /// The system's users with the passwords that `memory` has. One whose password is not there can't log in.
 pub fn system_users(memory: &SystemMemory) -> BTreeMap<String, UserRules> {
+    let (first, second) = (&memory.passwords, &memory.second_passwords);
     [
-        (OPERATOR, OPERATOR_RULES, &memory.operator_password),
-        (PROBE, PROBE_RULES, &memory.probe_password),
-        (REPLICATION, REPLICATION_RULES, &memory.replication_password),
+        (OPERATOR, OPERATOR_RULES, &first.operator, &second.operator),
+        (PROBE, PROBE_RULES, &first.probe, &second.probe),
+        (REPLICATION, REPLICATION_RULES, &first.replication, &second.replication),
     ]
     .into_iter()
-    .map(|(name, rules, password)| (name.to_owned(), system_user(rules, password.as_ref())))
+    .map(|(name, rules, first, second)| {
+        (name.to_owned(), system_user(rules, first.as_ref(), second.as_ref()))
+    })
     .collect()
 }
 
-fn system_user(rules: &[&str], password: Option<&SecretString>) -> UserRules {
+/// Without its first password a user has none here: then nobody knows what the nodes know.
+fn system_user(rules: &[&str], first: Option<&SecretString>, second: Option<&SecretString>) -> UserRules {
     UserRules {
         enabled: true,
-        passwords: password.map(PasswordHash::of).into_iter().collect(),
+        passwords: first
+            .into_iter()
+            .flat_map(|first| [Some(first), second])
+            .flatten()
+            .map(PasswordHash::of)
+            .collect(),
         rules: rules.iter().filter_map(|rule| AclToken::parse(rule).ok()).collect(),
         selectors: Vec::new(),
     }

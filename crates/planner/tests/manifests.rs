@@ -145,9 +145,9 @@ fn the_operators_memory_survives_its_secret() {
 
 fn plain(memory: &SystemMemory) -> (bool, BTreeMap<String, String>) {
     let system = [
-        ("o", &memory.operator_password),
-        ("r", &memory.replication_password),
-        ("p", &memory.probe_password),
+        ("o", &memory.passwords.operator),
+        ("r", &memory.passwords.replication),
+        ("p", &memory.passwords.probe),
     ];
     let mut passwords: BTreeMap<String, String> = system
         .into_iter()

@@ -424,7 +424,7 @@ fn files_are_put_back_beside_the_steps_once_there_is_a_cluster() {
         plan.upkeep
     );
     let mut lost = look.desired.clone();
-    lost.system.replication_password = None;
+    lost.system.passwords.replication = None;
     let plan = next_step(&lost, &look.observed, Timestamp::UNIX_EPOCH);
     assert!(plan.upkeep.is_empty(), "without all passwords a file would shut somebody out: {plan:?}");
     look.desired.foreign_objects.insert("ConfigMap/demo-acl".to_owned());

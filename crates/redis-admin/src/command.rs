@@ -1,11 +1,17 @@
-//! Commands to arguments. No argument can carry a plaintext password: a [`RedisCommand`] has no place for one.
+//! Commands to arguments. One of them carries a plaintext password, [`RedisCommand::SetReplicationPassword`]; the others
+//! have no place for one.
 
 use std::time::Duration;
 
 use keyslot_planner::acl::AclToken;
 use keyslot_planner::command::{BUS_PORT, REDIS_PORT, RedisCommand};
 
+use secrecy::ExposeSecret;
+
 use crate::reply::Arguments;
+
+/// The directive with the password that a node logs in to its primary with; Valkey knows it by this name too.
+pub(crate) const REPLICATION_PASSWORD: &str = "masterauth";
 
 /// What is sent to the server, in one write: one command, or a transaction.
 pub fn commands(command: &RedisCommand) -> Vec<Arguments> {
@@ -33,6 +39,9 @@ fn arguments(command: &RedisCommand) -> Arguments {
         RedisCommand::TakeOver => cluster(["FAILOVER", "TAKEOVER"]),
         RedisCommand::SetConfig(settings) => Arguments::new(["CONFIG", "SET"])
             .with(settings.iter().flat_map(|(name, value)| [name.as_str(), value.as_str()])),
+        RedisCommand::SetReplicationPassword(password) => {
+            Arguments::new(["CONFIG", "SET", REPLICATION_PASSWORD, password.0.expose_secret()])
+        }
         RedisCommand::SetUser { name, tokens, end_sessions: _ } => set_user(name, tokens),
         RedisCommand::DeleteUser(name) => delete_user(name),
     }
@@ -49,9 +58,10 @@ pub const fn time_limit(command: &RedisCommand) -> Duration {
         | RedisCommand::Replicate(_)
         | RedisCommand::Forget(_)
         | RedisCommand::TakeOver => Duration::from_secs(3),
-        RedisCommand::SetConfig(_) | RedisCommand::SetUser { .. } | RedisCommand::DeleteUser(_) => {
-            Duration::from_secs(5)
-        }
+        RedisCommand::SetConfig(_)
+        | RedisCommand::SetReplicationPassword(_)
+        | RedisCommand::SetUser { .. }
+        | RedisCommand::DeleteUser(_) => Duration::from_secs(5),
     }
 }
 
@@ -73,6 +83,7 @@ pub(crate) fn cluster<W: Into<Vec<u8>>>(words: impl IntoIterator<Item = W>) -> A
 #[cfg(test)]
 mod tests {
     use super::*;
+    use keyslot_planner::acl::Password;
     use keyslot_planner::slots::SlotSet;
 
     fn said(command: &RedisCommand) -> String {
@@ -100,6 +111,10 @@ mod tests {
             (RedisCommand::Replicate(node.clone()), format!("CLUSTER REPLICATE {id}")),
             (RedisCommand::Forget(node.clone()), format!("CLUSTER FORGET {id}")),
             (RedisCommand::TakeOver, "CLUSTER FAILOVER TAKEOVER".to_owned()),
+            (
+                RedisCommand::SetReplicationPassword(Password("sesame".into())),
+                "CONFIG SET masterauth sesame".to_owned(),
+            ),
             (RedisCommand::SetConfig(settings), "CONFIG SET maxmemory 1048576 save 900 1".to_owned()),
             (
                 RedisCommand::SetUser { name: "app".into(), tokens: tokens.clone(), end_sessions: false },

@@ -34,14 +34,15 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(1);
 pub struct Credentials {
     /// Name of the user.
     pub username: String,
-    /// Its password; it leaves the process only inside AUTH.
-    pub password: SecretString,
+    /// Its passwords, the one that should be valid first; they leave the process only inside AUTH.
+    pub passwords: Vec<SecretString>,
 }
 
 impl Credentials {
     /// Whether a login with these is one with those.
     pub fn same_as(&self, other: &Self) -> bool {
-        self.username == other.username && self.password.expose_secret() == other.password.expose_secret()
+        let texts = |of: &Self| of.passwords.iter().map(|p| p.expose_secret().to_owned()).collect::<Vec<_>>();
+        self.username == other.username && texts(self) == texts(other)
     }
 }
 
@@ -98,9 +99,20 @@ impl Link {
         Ok(link)
     }
 
+    /// With the first password that is taken: a server that started from an older file has an older one.
     async fn log_in(&self) -> Result<(), Unreachable> {
-        let password = self.credentials.password.expose_secret();
-        let auth = Arguments::new(["AUTH", &self.credentials.username, password]);
+        let mut answer = Err(Unreachable::AuthenticationFailed);
+        for password in &self.credentials.passwords {
+            answer = self.authenticate(password).await;
+            if !matches!(answer, Err(Unreachable::AuthenticationFailed)) {
+                break;
+            }
+        }
+        answer
+    }
+
+    async fn authenticate(&self, password: &SecretString) -> Result<(), Unreachable> {
+        let auth = Arguments::new(["AUTH", &self.credentials.username, password.expose_secret()]);
         match timeout(CONNECT_LIMIT, self.ask(&[auth])).await {
             Err(_) => Err(Unreachable::TimedOut),
             Ok(Err(lost)) => Err(lost.into()),
@@ -230,7 +242,8 @@ mod tests {
 
     #[test]
     fn a_password_is_never_printed() {
-        let credentials = Credentials { username: "keyslot-operator".into(), password: "hunter2".into() };
+        let credentials =
+            Credentials { username: "keyslot-operator".into(), passwords: vec!["hunter2".into()] };
         assert!(!format!("{credentials:?}").contains("hunter2"));
     }
 

@@ -48,6 +48,7 @@ fn is_done_already(command: &RedisCommand, words: &str) -> bool {
         | RedisCommand::Meet { .. }
         | RedisCommand::Replicate(_)
         | RedisCommand::SetConfig(_)
+        | RedisCommand::SetReplicationPassword(_)
         | RedisCommand::SetUser { .. }
         | RedisCommand::DeleteUser(_) => false,
     }
@@ -74,6 +75,7 @@ fn refusal(command: &RedisCommand, error: &ErrorReply) -> CommandError {
         | RedisCommand::Forget(_)
         | RedisCommand::TakeOver
         | RedisCommand::SetConfig(_)
+        | RedisCommand::SetReplicationPassword(_)
         | RedisCommand::SetUser { .. }
         | RedisCommand::DeleteUser(_) => refused(Refusal::Other, error),
     }

@@ -3,12 +3,12 @@
 
 use std::collections::BTreeMap;
 
-use keyslot_planner::acl::{AclToken, LiveUser};
+use keyslot_planner::acl::{AclToken, LiveUser, PasswordHash};
 use keyslot_planner::ids::{NodeId, RunId};
 use keyslot_planner::observed::{Engine, NodeSettings, RedisNode, Role, Unreachable};
 use keyslot_planner::settings::SCRATCH_PREFIX;
 
-use crate::command::{cluster, delete_user, set_user};
+use crate::command::{REPLICATION_PASSWORD, cluster, delete_user, set_user};
 use crate::error::{unreachable, unreadable, words};
 use crate::parse::{self, Fields, Malformed, NodesTable};
 use crate::reply::{Arguments, Reply};
@@ -156,7 +156,7 @@ pub fn settings_questions(trials: &Trials, config: &[&str]) -> Vec<Arguments> {
     let mut questions = vec![
         my_id(),
         info(&["server"]),
-        Arguments::new(["CONFIG", "GET"]).with(config.iter().copied()),
+        Arguments::new(["CONFIG", "GET", REPLICATION_PASSWORD]).with(config.iter().copied()),
         Arguments::new(["ACL", "USERS"]),
     ];
     for (number, tokens) in trials.values().enumerate() {
@@ -178,6 +178,7 @@ pub struct SettingsHalf {
     run_id: RunId,
     engine: Engine,
     config: BTreeMap<String, String>,
+    replication_password: Option<PasswordHash>,
     trials: BTreeMap<String, Result<LiveUser, String>>,
     /// Names of the users to read.
     users: Vec<Vec<u8>>,
@@ -193,7 +194,9 @@ pub fn read_settings(replies: Vec<Reply>, trials: &Trials) -> Result<SettingsHal
     let server = Fields::parse("INFO", &server);
     let engine = parse::engine(&server).map_err(|e| unreadable(&e))?;
     let run_id = server.text("run_id").map(RunId::new).map_err(|e| unreadable(&e))?;
-    let config = parse::configuration(&answers.next()?).map_err(|e| unreadable(&e))?;
+    let mut config = parse::configuration(&answers.next()?).map_err(|e| unreadable(&e))?;
+    let replication_password = config.remove(REPLICATION_PASSWORD).filter(|password| !password.is_empty());
+    let replication_password = replication_password.map(|password| PasswordHash::of(&password.into()));
     let names = parse::user_names(&answers.next()?).map_err(|e| unreadable(&e))?;
     let scratch = |name: &Vec<u8>| name.starts_with(SCRATCH_PREFIX.as_bytes());
     let (leftovers, users) = names.into_iter().partition(scratch);
@@ -203,7 +206,7 @@ pub fn read_settings(replies: Vec<Reply>, trials: &Trials) -> Result<SettingsHal
         answers.next()?;
         tried.insert(name.clone(), trial(set, &got)?);
     }
-    Ok(SettingsHalf { id, run_id, engine, config, trials: tried, users, leftovers })
+    Ok(SettingsHalf { id, run_id, engine, config, replication_password, trials: tried, users, leftovers })
 }
 
 fn trial(set: Reply, got: &Reply) -> Result<Result<LiveUser, String>, Unreachable> {
@@ -237,8 +240,8 @@ impl SettingsHalf {
                 users.insert(String::from_utf8_lossy(name).into_owned(), user);
             }
         }
-        let Self { id, run_id, engine, config, trials, .. } = self;
-        Ok(NodeSettings { id, run_id, engine, users, trials, config })
+        let Self { id, run_id, engine, config, replication_password, trials, .. } = self;
+        Ok(NodeSettings { id, run_id, engine, users, trials, config, replication_password })
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use keyslot_planner::acl::AclToken;
+use keyslot_planner::acl::{AclToken, Password};
 use keyslot_planner::command::RedisCommand;
 use keyslot_planner::desired::SystemMemory;
 use keyslot_planner::slots::SlotSet;
@@ -26,6 +26,7 @@ fn commands() -> Vec<RedisCommand> {
         RedisCommand::Forget(node),
         RedisCommand::TakeOver,
         RedisCommand::SetConfig(vec![("maxmemory".into(), "1".into())]),
+        RedisCommand::SetReplicationPassword(Password("sesame".into())),
         RedisCommand::SetUser { name: "app".into(), tokens: Vec::new(), end_sessions: true },
         RedisCommand::DeleteUser("app".into()),
     ];
@@ -39,6 +40,7 @@ fn commands() -> Vec<RedisCommand> {
             | RedisCommand::Forget(_)
             | RedisCommand::TakeOver
             | RedisCommand::SetConfig(_)
+            | RedisCommand::SetReplicationPassword(_)
             | RedisCommand::SetUser { .. }
             | RedisCommand::DeleteUser(_) => {}
         }

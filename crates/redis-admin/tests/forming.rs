@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use futures::future::join_all;
 use jiff::Timestamp;
 use keyslot_api::v1alpha1::RedisCluster;
-use keyslot_planner::desired::SystemMemory;
+use keyslot_planner::desired::{SystemMemory, SystemPasswords};
 use keyslot_planner::ids::{HostName, PodName, Uid};
 use keyslot_planner::manifests::baseline_users_file;
 use keyslot_planner::observed::{FilesSeen, Member, MemberLabels, Observed, Role, StatefulSetSeen};
@@ -45,9 +45,11 @@ impl Formation {
         }))
         .unwrap();
         let system = SystemMemory {
-            operator_password: Some("operator-password".into()),
-            replication_password: Some("replication-password".into()),
-            probe_password: Some("probe-password".into()),
+            passwords: SystemPasswords {
+                operator: Some("operator-password".into()),
+                replication: Some("replication-password".into()),
+                probe: Some("probe-password".into()),
+            },
             ..SystemMemory::default()
         };
         let desired = Desired::from_spec(&cluster, &Inputs { system, ..Inputs::default() });
@@ -62,7 +64,7 @@ impl Formation {
             client: NodeConnections::default(),
             credentials: Credentials {
                 username: "keyslot-operator".to_owned(),
-                password: "operator-password".into(),
+                passwords: vec!["operator-password".into()],
             },
             desired,
             labels: BTreeMap::new(),

@@ -201,7 +201,7 @@ async fn a_wrong_password_an_empty_address_and_a_standing_process_are_told_apart
         let mut servers = start(version, 1, &[]);
         let client = NodeConnections::new();
         let ip = servers[0].ip();
-        let wrong = Credentials { password: "wrong".into(), ..operator() };
+        let wrong = Credentials { passwords: vec!["wrong".into()], ..operator() };
         assert_eq!(
             client.observe(ip, &wrong, PATIENCE).await,
             Err(Unreachable::AuthenticationFailed),
@@ -264,7 +264,7 @@ async fn what_the_operators_user_may_not_do_is_a_refusal_of_its_own_kind() {
     lines.push(format!("user keyslot-operator on #{hash} -@all +cluster|myid"));
     let options = ServerOptions { acl: &lines, config: &[] };
     let servers = RedisServers::start(OUTER_VERSIONS[1], 1, &options).unwrap();
-    let credentials = Credentials { password: "secret".into(), ..operator() };
+    let credentials = Credentials { passwords: vec!["secret".into()], ..operator() };
     let client = NodeConnections::new();
     let seen = client.observe(servers[0].ip(), &credentials, PATIENCE).await;
     assert_eq!(seen, Err(Unreachable::AuthenticationFailed));
@@ -332,7 +332,7 @@ async fn a_watch_tells_of_a_process_that_stands_still() {
 async fn a_watch_with_a_wrong_password_says_so() {
     let servers = start(OUTER_VERSIONS[0], 1, &[]);
     let client = NodeConnections::new();
-    let wrong = Credentials { password: "wrong".into(), ..operator() };
+    let wrong = Credentials { passwords: vec!["wrong".into()], ..operator() };
     let mut watch = client.watch(servers[0].ip(), &wrong);
     assert_eq!(next(&mut watch).await, NodeEvent::Unreachable(Unreachable::AuthenticationFailed));
 }

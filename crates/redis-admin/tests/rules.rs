@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use keyslot_api::v1alpha1::RedisCluster;
 use keyslot_planner::acl::PasswordHash;
-use keyslot_planner::desired::SystemMemory;
+use keyslot_planner::desired::{SystemMemory, SystemPasswords};
 use keyslot_planner::ids::Uid;
 use keyslot_planner::observed::{FilesSeen, NodeSettings};
 use keyslot_planner::plan::KubeOperation;
@@ -101,9 +101,11 @@ fn desired(runner: &mut TestRunner) -> Desired {
     }))
     .unwrap();
     let system = SystemMemory {
-        operator_password: Some(PASSWORD.into()),
-        replication_password: Some("replication".into()),
-        probe_password: Some("probe".into()),
+        passwords: SystemPasswords {
+            operator: Some(PASSWORD.into()),
+            replication: Some("replication".into()),
+            probe: Some("probe".into()),
+        },
         formed: true,
         ..SystemMemory::default()
     };

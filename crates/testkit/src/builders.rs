@@ -1,7 +1,7 @@
 //! Resources for tests: `a_cluster().shards(3).replicas(1).resource()`.
 
 use keyslot_api::v1alpha1::{Persistence, RedisCluster, RedisClusterSpec, RetentionPolicy, Storage};
-use keyslot_planner::desired::{Desired, Inputs, SystemMemory};
+use keyslot_planner::desired::{Desired, Inputs, SystemMemory, SystemPasswords};
 
 /// A resource to be.
 #[derive(Clone, Debug)]
@@ -75,9 +75,11 @@ impl ClusterBuilder {
 pub fn desired(resource: &RedisCluster, in_force: Option<RedisClusterSpec>, formed: bool) -> Desired {
     let password = |of: &str| Some(format!("password-of-{of}").into());
     let system = SystemMemory {
-        operator_password: password("operator"),
-        replication_password: password("replication"),
-        probe_password: password("probe"),
+        passwords: SystemPasswords {
+            operator: password("operator"),
+            replication: password("replication"),
+            probe: password("probe"),
+        },
         formed,
         ..SystemMemory::default()
     };

@@ -16,6 +16,9 @@ mod users;
 pub use cluster::{AclStorage, ClientEndpoint, RedisCluster, RedisClusterSpec};
 pub use directives::{FREE_DIRECTIVES, OWNED_DIRECTIVES, OwnedDirectives, owned_directive};
 pub use placement::ResourceRequirements;
-pub use status::{Binding, EngineStatus, RedisClusterStatus, ReplicaStatus, ShardStatus, UserStatus};
+pub use status::{
+    Binding, EngineStatus, RedisClusterStatus, ReplicaStatus, ShardStatus, SystemRotationStage,
+    SystemRotationStatus, UserStatus,
+};
 pub use storage::{Persistence, Retention, RetentionPolicy, Storage};
 pub use users::{Password, Rotation, SecretKeyRef, Selector, User};

@@ -2,6 +2,7 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::KubeSchema;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What the operator last saw and does.
@@ -50,6 +51,10 @@ pub struct RedisClusterStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub users: Vec<UserStatus>,
+
+    /// Rotation of the passwords of Keyslot's own users that is under way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub system_rotation: Option<SystemRotationStatus>,
 
     /// Secret of the only application user, for servicebinding.io.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -133,6 +138,27 @@ pub struct UserStatus {
     /// Nodes of the cluster.
     #[serde(default)]
     pub nodes_total: i32,
+}
+
+/// Rotation of the passwords of Keyslot's own users.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct SystemRotationStatus {
+    /// How far it has come. It goes on when every node has had all passwords for the operator's `--files-delay`.
+    pub stage: SystemRotationStage,
+
+    /// Since when every node has had the passwords of this stage.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<String>,
+}
+
+/// Stage of a rotation of the passwords of Keyslot's own users.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SystemRotationStage {
+    /// The next passwords are valid beside those in use.
+    Announced,
+    /// The new passwords are in use, and the previous ones valid.
+    InUse,
 }
 
 /// Secret of the only application user, for servicebinding.io.

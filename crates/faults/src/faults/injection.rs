@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use keyslot_api::v1alpha1::User;
 use keyslot_planner::observed::RedisNode;
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
@@ -24,13 +25,18 @@ const HELD_FOR: Duration = Duration::from_secs(3);
 const COLLECTIONS: &[&str] =
     &["redisclusters", "pods", "configmaps", "secrets", "statefulsets", "services", "poddisruptionbudgets"];
 
-/// Tells the addresses that pods have now, whether somebody answers there or not.
-pub type Addresses = Box<dyn Fn() -> BTreeSet<IpAddr> + Send + Sync>;
+/// What is so, whatever the operator believes.
+pub struct Truth {
+    /// The addresses that pods have now, whether somebody answers there or not.
+    pub addresses: Box<dyn Fn() -> BTreeSet<IpAddr> + Send + Sync>,
+    /// Every list of users that the resource has had.
+    pub users: Box<dyn Fn() -> Vec<Vec<User>> + Send + Sync>,
+}
 
 /// The faults of one run: at most one.
 pub struct Faults {
     plan: Option<Plan>,
-    addresses: Addresses,
+    truth: Truth,
     /// Version of everything at the start of the run.
     start: String,
     crash: Notify,
@@ -78,12 +84,12 @@ pub enum Verdict {
 
 impl Faults {
     /// Writes down only.
-    pub fn none(seed: u64, addresses: Addresses) -> Self {
-        Self::new(None, seed, String::new(), addresses)
+    pub fn none(seed: u64, truth: Truth) -> Self {
+        Self::new(None, seed, String::new(), truth)
     }
 
     /// With this plan. `start` is the version of everything at the start of the run.
-    pub fn new(plan: Option<Plan>, seed: u64, start: String, addresses: Addresses) -> Self {
+    pub fn new(plan: Option<Plan>, seed: u64, start: String, truth: Truth) -> Self {
         let state = State {
             random: SmallRng::seed_from_u64(seed),
             counts: BTreeMap::new(),
@@ -96,7 +102,7 @@ impl Faults {
         };
         let held = watch::Sender::new([].as_slice());
         let under_way = AtomicUsize::new(0);
-        Self { plan, addresses, start, crash: Notify::new(), held, under_way, state: Mutex::new(state) }
+        Self { plan, truth, start, crash: Notify::new(), held, under_way, state: Mutex::new(state) }
     }
 
     /// Whether the planned fault has happened: the request has met it, and if it hides something, something was hidden.
@@ -197,7 +203,12 @@ impl Faults {
 
     /// The addresses of all pods.
     pub(super) fn addresses(&self) -> BTreeSet<IpAddr> {
-        (self.addresses)()
+        (self.truth.addresses)()
+    }
+
+    /// Every list of users that the resource has had.
+    pub(super) fn users(&self) -> Vec<Vec<User>> {
+        (self.truth.users)()
     }
 
     /// A node has answered at an address.
@@ -245,7 +256,8 @@ mod tests {
         let class = "patch statefulsets/demo".to_owned();
         let at = Point { lane: Lane::Topology, class: class.clone(), number: 2 };
         let plan = Plan { flow: "f".to_owned(), at, fault: Fault::Conflict, seed: 1 };
-        let faults = Faults::new(Some(plan), 1, String::new(), Box::new(BTreeSet::new));
+        let truth = Truth { addresses: Box::new(BTreeSet::new), users: Box::new(Vec::new) };
+        let faults = Faults::new(Some(plan), 1, String::new(), truth);
         let is_fault = |lane| matches!(faults.judge(lane, class.clone()), Verdict::Fault(Fault::Conflict));
         assert!(!is_fault(Lane::Topology));
         assert!(!is_fault(Lane::Settings), "the other loop counts for itself");

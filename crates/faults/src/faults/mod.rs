@@ -11,8 +11,9 @@ mod never;
 mod plan;
 mod redis_layer;
 mod requests;
+mod rights;
 
-pub use injection::{Addresses, Faults, Record, Verdict};
+pub use injection::{Faults, Record, Truth, Verdict};
 pub use kube_layer::FaultLayer;
 pub use lanes::{Lane, LaneLayer};
 pub use plan::{Fault, Plan, Point};

@@ -74,7 +74,10 @@ pub(super) fn forbidden(
             let holder = nodes.find(|node| node.holds_data())?;
             Some(format!("{} holds data, which may not have reached the replica", holder.id))
         }
-        RedisCommand::SetConfigEpoch(_) | RedisCommand::SetConfig(_) | RedisCommand::DeleteUser(_) => None,
+        RedisCommand::SetConfigEpoch(_)
+        | RedisCommand::SetConfig(_)
+        | RedisCommand::SetReplicationPassword(_)
+        | RedisCommand::DeleteUser(_) => None,
     }
 }
 

@@ -7,13 +7,16 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use keyslot_operator::nodes::Nodes;
+use keyslot_planner::acl::Password;
 use keyslot_planner::command::{RedisCommand, Target};
 use keyslot_planner::observed::{NodeSettings, RedisNode, Unreachable};
+use keyslot_planner::system_users::REPLICATION;
 use keyslot_redis_admin::{
     CommandError, Credentials, NodeClient, NodeConnections, Refusal, SettingsLook, Watch,
 };
 
 use super::never::forbidden;
+use super::rights::ungiven;
 use super::{Fault, Faults, Lane, Verdict};
 
 /// How long an answer is waited for that does not come.
@@ -52,9 +55,25 @@ impl FaultyNodes {
     }
 
     async fn check(&self, on: &Target, credentials: &Credentials, command: &RedisCommand) {
-        if let Some(why) = forbidden(on, command, &self.look(credentials).await) {
+        let why = match command {
+            RedisCommand::SetReplicationPassword(password) => self.refused_somewhere(password).await,
+            _ => forbidden(on, command, &self.look(credentials).await),
+        };
+        if let Some(why) = why.or_else(|| ungiven(command, &self.faults.users())) {
             self.faults.forbid(format!("{} to {}: {why}", command.kind(), on.pod));
         }
+    }
+
+    /// A replica must not log in with a password that some node does not know.
+    async fn refused_somewhere(&self, password: &Password) -> Option<String> {
+        let credentials =
+            Credentials { username: REPLICATION.to_owned(), passwords: vec![password.0.clone()] };
+        let logins = NodeConnections::new();
+        let refusals = self.faults.addresses().into_iter().map(async |ip| {
+            let seen = logins.observe(ip, &credentials, LOOK).await;
+            matches!(seen, Err(Unreachable::AuthenticationFailed)).then(|| format!("{ip} does not know it"))
+        });
+        join_all(refusals).await.into_iter().flatten().next()
     }
 }
 
@@ -65,6 +84,7 @@ fn class(on: &Target, command: &RedisCommand) -> String {
         RedisCommand::SetUser { name, .. } | RedisCommand::DeleteUser(name) => {
             format!("redis {kind} {name} {}", on.pod)
         }
+        RedisCommand::SetReplicationPassword(_) => format!("redis {kind} {}", on.pod),
         RedisCommand::SetConfigEpoch(_)
         | RedisCommand::AddSlots(_)
         | RedisCommand::Meet { .. }

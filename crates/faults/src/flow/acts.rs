@@ -3,10 +3,9 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use k8s_openapi::ByteString;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Secret};
-use keyslot_api::v1alpha1::{RedisClusterSpec, Rotation};
+use keyslot_api::v1alpha1::RedisClusterSpec;
 use kube::ResourceExt;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
@@ -41,50 +40,6 @@ pub(super) async fn restore_users(scene: &Scene) -> Result<()> {
     let patch = Patch::Merge(json!({ "data": passwords }));
     scene.api::<Secret>().patch(&format!("{NAME}-system"), &PatchParams::default(), &patch).await?;
     Ok(())
-}
-
-/// From the new password to the end of the old one.
-pub(super) async fn rotate_password(scene: &Scene) -> Result<()> {
-    let mut users = with_users().users;
-    for user in users.iter_mut().filter(|user| user.name == "app") {
-        let (trigger, grace_period) = (Some("again".to_owned()), "3s".to_owned());
-        user.rotation = Some(Rotation { trigger, interval: None, grace_period });
-    }
-    let before = password_of_app(scene).await?;
-    change_and_wait(scene, json!({ "users": users })).await?;
-    until("the Secret tells another password", async || {
-        ensure!(password_of_app(scene).await? != before, "it is the same");
-        Ok(())
-    })
-    .await?;
-    until("the old password has ended", async || {
-        let status = scene.cluster().await?.status.unwrap_or_default();
-        let valid = status.users.iter().find_map(|user| user.previous_password_valid_until.as_ref());
-        ensure!(valid.is_none(), "it is valid until {valid:?}");
-        Ok(())
-    })
-    .await?;
-    scene.ready().await
-}
-
-async fn password_of_app(scene: &Scene) -> Result<Option<ByteString>> {
-    let secret = scene.api::<Secret>().get(&format!("{NAME}-user-app")).await?;
-    Ok(secret.data.and_then(|mut data| data.remove("password")))
-}
-
-/// The users of the start; a trigger that was acted on is forgotten.
-pub(super) async fn forget_rotation(scene: &Scene) -> Result<()> {
-    change_and_wait(scene, json!({ "users": with_users().users })).await?;
-    let (secrets, system) = (scene.api::<Secret>(), format!("{NAME}-system"));
-    let patch = Patch::Merge(json!({ "data": { "history.app": null } }));
-    secrets.patch(&system, &PatchParams::default(), &patch).await?;
-    until("the history begins anew", async || {
-        let data = secrets.get(&system).await?.data.unwrap_or_default();
-        ensure!(data.contains_key("history.app"), "it has not begun");
-        Ok(())
-    })
-    .await?;
-    scene.ready().await
 }
 
 pub(super) async fn edit_while_paused(scene: &Scene) -> Result<()> {

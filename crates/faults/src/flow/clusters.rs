@@ -1,6 +1,6 @@
 //! The clusters of flows.
 
-use keyslot_api::v1alpha1::{RedisClusterSpec, User};
+use keyslot_api::v1alpha1::{Password, RedisClusterSpec, Rotation, SecretKeyRef, User};
 use keyslot_testkit::builders::a_cluster;
 use serde_json::json;
 
@@ -59,6 +59,20 @@ pub(super) fn with_users() -> RedisClusterSpec {
     let mut spec = plain();
     spec.users
         .extend([user("app", &["~app:*", "+@read", "+@write"]), user("reports", &["%R~app:*", "+@read"])]);
+    spec
+}
+
+/// A Secret with a password that an application brings.
+pub const APP_PASSWORD: &str = "app-password";
+
+/// With a user whose password is in a Secret of its own.
+pub(super) fn with_secret() -> RedisClusterSpec {
+    let mut app = user("app", &["~app:*", "+@read", "+@write"]);
+    let secret_key_ref = Some(SecretKeyRef { name: APP_PASSWORD.to_owned(), key: "password".to_owned() });
+    app.passwords = vec![Password { secret_key_ref, sha256: None }];
+    app.rotation = Some(Rotation { grace_period: "3s".to_owned(), ..Rotation::default() });
+    let mut spec = plain();
+    spec.users.push(app);
     spec
 }
 

@@ -7,7 +7,9 @@ use keyslot_api::conditions::Reason;
 use keyslot_api::v1alpha1::RedisCluster;
 use keyslot_planner::Desired;
 use keyslot_planner::observed::NodeSettings;
-use keyslot_planner::settings::{SettingsReport, WantedSettings, node_report, trials, users_file};
+use keyslot_planner::settings::{
+    SettingsReport, WantedSettings, node_report, system_in_force, trials, users_file,
+};
 use keyslot_planner::status::Transition;
 use kube::Resource;
 use kube::runtime::controller::Action;
@@ -115,10 +117,13 @@ fn settings_report(desired: &Desired, settled: &Settled, filed: Option<&Executed
         .nodes
         .iter()
         .map(|(pod, node)| (pod.clone(), node.as_ref().map(report).map_err(Clone::clone)));
+    let nodes = nodes.collect();
+    let file_problem = file_problem(filed);
     SettingsReport {
         wanted: WantedSettings::of(desired),
-        nodes: nodes.collect(),
-        file_problem: file_problem(filed),
+        system_in_force: system_in_force(desired, &nodes).filter(|_| file_problem.is_none()),
+        nodes,
+        file_problem,
         secrets_problem: None,
     }
 }

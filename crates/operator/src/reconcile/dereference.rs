@@ -42,6 +42,7 @@ pub async fn dereference<N: Nodes>(cluster: &RedisCluster, ctx: &Context<N>) -> 
         named(&ctx.stores.config_maps, &key, &names::config(&key.name)).filter(|map| own(&map.metadata));
     let system = system.as_ref().and_then(|secret| secret.data.as_ref());
     let system = system.map(SystemMemory::parse).unwrap_or_default();
+    let settings = ctx.memory.of(cluster.meta()).facts().settings;
     Ok(Inputs {
         password_secrets: password_secrets(cluster, &key, ctx).await?,
         told: told(cluster, &key, own, ctx),
@@ -54,6 +55,8 @@ pub async fn dereference<N: Nodes>(cluster: &RedisCluster, ctx: &Context<N>) -> 
         )
         .await?,
         cluster_domain: ctx.cluster_domain.clone(),
+        system_in_force: settings.and_then(|report| report.system_in_force.clone()),
+        files_delay: ctx.files_delay,
         system,
     })
 }
@@ -161,6 +164,7 @@ async fn foreign_objects<N: Nodes>(
 mod tests {
     use super::*;
     use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+    use keyslot_planner::desired::SystemPasswords;
 
     #[test]
     fn values_that_are_no_text_are_absent() {
@@ -181,9 +185,7 @@ mod tests {
         let files = ConfigMap { data, ..ConfigMap::default() };
         let made = || Some("made".into());
         let complete = SystemMemory {
-            operator_password: made(),
-            replication_password: made(),
-            probe_password: made(),
+            passwords: SystemPasswords { operator: made(), replication: made(), probe: made() },
             ..SystemMemory::default()
         };
         let formed = SystemMemory { formed: true, ..complete.clone() };

@@ -5,10 +5,12 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
+use keyslot_api::conditions::Reason;
 use keyslot_api::v1alpha1::RedisCluster;
 use keyslot_planner::desired::{SystemMemory, is_system_secret_lost, next_memory};
 use keyslot_planner::ids::Uid;
 use keyslot_planner::manifests::{self, names};
+use keyslot_planner::status::Transition;
 use keyslot_planner::{Inputs, Manifest};
 use kube::api::{Api, Patch};
 use kube::{Resource, ResourceExt};
@@ -17,6 +19,7 @@ use secrecy::SecretString;
 use serde_json::{Value, json};
 use tracing::warn;
 
+use super::report::publish;
 use super::{Error, system_secret};
 use crate::cluster::ClusterRef;
 use crate::context::Context;
@@ -72,6 +75,7 @@ pub async fn ensure<N: Nodes>(
         }
         match store(cluster, &memory, (owner, seen.as_ref()), ctx).await {
             Ok(Stored::Yes) => {
+                tell(cluster, &inputs.system, &memory, ctx).await;
                 inputs.system = memory;
                 return Ok(inputs);
             }
@@ -96,6 +100,19 @@ pub async fn ensure<N: Nodes>(
     }
     let object = format!("Secret/{}", names::system(&key.name));
     Err(Error::Passwords(objects::Error::Replaced { object }))
+}
+
+/// Tells how a rotation of Keyslot's own passwords goes on.
+async fn tell<N: Nodes>(
+    cluster: &RedisCluster,
+    before: &SystemMemory,
+    after: &SystemMemory,
+    ctx: &Context<N>,
+) {
+    if let Some(news) = after.system_rotation.news(&before.system_rotation) {
+        let reason = Reason::SystemPasswordsRotated.to_string();
+        publish(cluster, Transition { warning: false, reason, note: news.to_owned() }, ctx).await;
+    }
 }
 
 /// Somebody else has the Secret's name: the next passes know of it too.
@@ -152,7 +169,7 @@ async fn store<N: Nodes>(
             };
             let mut data = json!(secret.data);
             let forgotten = seen.data.iter().flat_map(BTreeMap::keys);
-            for key in forgotten.filter(|key| key.starts_with(manifests::HISTORY_PREFIX)) {
+            for key in forgotten.filter(|key| manifests::is_forgotten(key)) {
                 if data.get(key).is_none() {
                     data[key] = Value::Null;
                 }

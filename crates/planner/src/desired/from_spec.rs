@@ -61,7 +61,8 @@ impl Desired {
 
 fn passwords_due(cluster: &RedisCluster, inputs: &Inputs) -> Option<Timestamp> {
     let histories = &inputs.system.histories;
-    cluster.spec.users.iter().filter_map(|user| histories.get(&user.name)?.due(user)).min()
+    let users = cluster.spec.users.iter().filter_map(|user| histories.get(&user.name)?.due(user));
+    users.chain(inputs.system.system_rotation.due(inputs.files_delay)).min()
 }
 
 /// What the pods are made from. Once the cluster has formed, as the pods carry it, also where today it would be

@@ -5,6 +5,7 @@ mod from_spec;
 mod passwords;
 pub mod quantity;
 mod rotation;
+mod system_rotation;
 #[cfg(test)]
 mod tests;
 pub(crate) mod usable;
@@ -23,6 +24,7 @@ use crate::ids::{ShardNumber, Uid};
 
 pub use from_spec::is_system_secret_lost;
 pub use rotation::{PasswordHistory, next_memory};
+pub use system_rotation::{Stage, SystemHashes, SystemRotation};
 
 /// What the resource refers to, fetched before anything is decided.
 #[derive(Clone, Debug, Default)]
@@ -42,23 +44,39 @@ pub struct Inputs {
     pub foreign_objects: BTreeSet<String>,
     /// The cluster's DNS domain, e.g. `cluster.local`.
     pub cluster_domain: String,
+    /// Keyslot's own passwords as every pod and `users.acl` had them at the last look; `None` when one of them had not
+    /// what it should.
+    pub system_in_force: Option<SystemHashes>,
+    /// How long it may take until a changed object has reached the files that pods have mounted.
+    pub files_delay: Duration,
 }
 
 /// The operator's memory that must survive: Secret `<name>-system`.
 #[derive(Clone, Debug, Default)]
 pub struct SystemMemory {
-    /// Password of `keyslot-operator`.
-    pub operator_password: Option<SecretString>,
-    /// Password of `keyslot-replication` (`masterauth`).
-    pub replication_password: Option<SecretString>,
-    /// Password of `keyslot-probe`.
-    pub probe_password: Option<SecretString>,
+    /// The passwords that the operator, replicas and probes log in with.
+    pub passwords: SystemPasswords,
+    /// Valid besides them while they are rotated: the next ones, or the previous ones.
+    pub second_passwords: SystemPasswords,
+    /// How far a rotation of these has come.
+    pub system_rotation: SystemRotation,
     /// Generated passwords of users, by user name.
     pub user_passwords: BTreeMap<String, SecretString>,
     /// What was replaced and when, by user name.
     pub histories: BTreeMap<String, PasswordHistory>,
     /// The marker `formed`.
     pub formed: bool,
+}
+
+/// A password for each of Keyslot's own users.
+#[derive(Clone, Debug, Default)]
+pub struct SystemPasswords {
+    /// Of `keyslot-operator`.
+    pub operator: Option<SecretString>,
+    /// Of `keyslot-replication` (`masterauth`).
+    pub replication: Option<SecretString>,
+    /// Of `keyslot-probe`.
+    pub probe: Option<SecretString>,
 }
 
 /// A referenced Secret.

@@ -13,7 +13,7 @@ use keyslot_api::v1alpha1::{RedisCluster, Rotation, User};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
-use super::{Inputs, Problem, SystemMemory, passwords, users};
+use super::{Inputs, Problem, SystemMemory, passwords, system_rotation, users};
 use crate::acl::PasswordHash;
 
 /// Of one user: more replaced passwords than this are not kept, whatever their grace. Those that end first go first, but
@@ -135,11 +135,7 @@ pub fn next_memory(
         is_new = true;
         generate()
     };
-    for password in
-        [&mut memory.operator_password, &mut memory.replication_password, &mut memory.probe_password]
-    {
-        password.get_or_insert_with(&mut generate);
-    }
+    let is_rotated = system_rotation::advance(&mut memory, cluster, inputs, now, &mut generate);
     for user in cluster.spec.users.iter().filter(|user| users::name_problem(&user.name).is_none()) {
         if memory.histories.contains_key(&user.name) {
             // Listed twice: the first one counts.
@@ -165,7 +161,7 @@ pub fn next_memory(
         memory.histories.insert(user.name.clone(), history);
     }
     memory.histories.retain(|_, history| *history != PasswordHistory::default());
-    (is_new || memory.histories != inputs.system.histories).then_some(memory)
+    (is_new || is_rotated || memory.histories != inputs.system.histories).then_some(memory)
 }
 
 /// A user's passwords that can be replaced: each source, with the hash if it can be read.

@@ -54,9 +54,11 @@ fn inputs() -> Inputs {
 
 fn own_passwords() -> SystemMemory {
     SystemMemory {
-        operator_password: Some("o".into()),
-        replication_password: Some("r".into()),
-        probe_password: Some("p".into()),
+        passwords: SystemPasswords {
+            operator: Some("o".into()),
+            replication: Some("r".into()),
+            probe: Some("p".into()),
+        },
         ..SystemMemory::default()
     }
 }
@@ -451,7 +453,7 @@ fn a_lost_system_secret_is_a_problem_and_keeps_what_is_in_force() {
     let lost =
         |system: &SystemMemory| is_system_secret_lost(&Inputs { system: system.clone(), ..inputs.clone() });
     assert!(!lost(&system));
-    system.replication_password = None;
+    system.passwords.replication = None;
     assert!(lost(&system), "a new one would keep replicas from their primaries");
     let first = Desired::from_spec(&wanted, &Inputs::default());
     assert!(first.problems.is_empty(), "before the first pod there is nothing to lose");

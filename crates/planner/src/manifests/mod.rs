@@ -30,7 +30,7 @@ pub use config_map::{IN_FORCE_FILE, config_files};
 pub use connection::connection;
 pub use services::{client_service, headless_service};
 pub use stateful_set::{retention, retention_of, stateful_set};
-pub use system_secret::{FORMED, HISTORY_PREFIX, system_secret};
+pub use system_secret::{FORMED, is_forgotten, system_secret};
 pub use user_secret::user_secrets;
 
 /// One wanted object.

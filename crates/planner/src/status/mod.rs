@@ -56,6 +56,7 @@ pub fn status(inputs: StatusInputs<'_>) -> RedisClusterStatus {
     if let Some(report) = settings {
         status.users = users::users(&cluster.spec.users, desired, report);
         status.binding = binding(desired);
+        status.system_rotation = users::system_rotation(desired);
     }
     status.conditions = conditions::conditions(&inputs, &status.conditions, now);
     status

@@ -12,7 +12,7 @@ use ConditionType::{
 };
 
 use crate::Inputs;
-use crate::desired::SystemMemory;
+use crate::desired::{SystemMemory, SystemPasswords};
 use crate::ids::{NodeId, PodName, RunId, Uid};
 use crate::observed::{
     Engine, EngineKind, Member, MemberLabels, Peer, PeerHealth, PodTrouble, RedisNode, Role, RoleLabel,
@@ -43,9 +43,7 @@ fn settled() -> World {
     let made = || Some("made".into());
     let mut system = SystemMemory {
         formed: true,
-        operator_password: made(),
-        replication_password: made(),
-        probe_password: made(),
+        passwords: SystemPasswords { operator: made(), replication: made(), probe: made() },
         ..SystemMemory::default()
     };
     system.user_passwords.insert("worker".to_owned(), "abcdefghijklmnopqrstuvwxyz".into());
@@ -63,6 +61,7 @@ fn settled() -> World {
         nodes: pods.keys().map(|pod| (pod.clone(), Ok(node.clone()))).collect(),
         file_problem: None,
         secrets_problem: None,
+        system_in_force: None,
     };
     let set = StatefulSetSeen {
         uid: Uid::new("s"),

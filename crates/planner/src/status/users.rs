@@ -1,12 +1,20 @@
 //! The users of the status: on how many nodes each is in force.
 
-use keyslot_api::v1alpha1::{User, UserStatus};
+use keyslot_api::v1alpha1::{SystemRotationStage, SystemRotationStatus, User, UserStatus};
 
-use crate::desired::Desired;
+use crate::desired::{Desired, Stage};
 use crate::settings::{SettingsReport, UserState};
 
 fn previous_until(desired: &Desired, user: &str) -> Option<String> {
     desired.system.histories.get(user)?.previous_until().map(|until| format!("{until:.0}"))
+}
+
+pub(super) fn system_rotation(desired: &Desired) -> Option<SystemRotationStatus> {
+    let (stage, since) = match desired.system.system_rotation.stage.as_ref()? {
+        Stage::Announced(since) => (SystemRotationStage::Announced, since.as_ref()),
+        Stage::InUse(since) => (SystemRotationStage::InUse, Some(since)),
+    };
+    Some(SystemRotationStatus { stage, since: since.map(|since| format!("{since:.0}")) })
 }
 
 pub(super) fn users(specs: &[User], desired: &Desired, report: &SettingsReport) -> Vec<UserStatus> {

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use keyslot_api::v1alpha1::RedisCluster;
-use keyslot_planner::desired::{PasswordSecret, SystemMemory};
+use keyslot_planner::desired::{PasswordSecret, SystemMemory, SystemPasswords};
 use keyslot_planner::{Desired, Inputs, Manifest};
 use serde_json::{Value, json};
 
@@ -106,14 +106,16 @@ fn users() -> Value {
 /// The operator's memory once it has made its passwords.
 pub fn memory() -> SystemMemory {
     SystemMemory {
-        operator_password: Some("canary-operator".into()),
-        replication_password: Some("canary-replication".into()),
-        probe_password: Some("canary-probe".into()),
+        passwords: SystemPasswords {
+            operator: Some("canary-operator".into()),
+            replication: Some("canary-replication".into()),
+            probe: Some("canary-probe".into()),
+        },
         user_passwords: ["default", "report", "worker"]
             .map(|user| (user.to_owned(), "canary-generated".into()))
             .into(),
-        histories: BTreeMap::new(),
         formed: true,
+        ..SystemMemory::default()
     }
 }
 

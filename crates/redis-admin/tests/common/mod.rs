@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use keyslot_planner::acl::{AclToken, UserRules};
 use keyslot_planner::command::{RedisCommand, Target};
-use keyslot_planner::desired::SystemMemory;
+use keyslot_planner::desired::{SystemMemory, SystemPasswords};
 use keyslot_planner::ids::{NodeId, PodName};
 use keyslot_planner::observed::{RedisNode, Role, Unreachable};
 use keyslot_planner::slots::SlotSet;
@@ -18,19 +18,22 @@ use keyslot_testkit::redis_server::{PATIENCE, RawConnection, RedisServer, RedisS
 use tokio::time::{sleep, timeout};
 
 pub const PASSWORD: &str = "the operator's password";
-const REPLICATION_PASSWORD: &str = "replication";
+pub const REPLICATION_PASSWORD: &str = "replication";
 /// A user that may do everything, for what the product never does.
 pub const TESTER: (&str, &str) = ("tester", "tester");
 
 pub fn operator() -> Credentials {
-    Credentials { username: OPERATOR.to_owned(), password: PASSWORD.into() }
+    Credentials { username: OPERATOR.to_owned(), passwords: vec![PASSWORD.into()] }
 }
 
 /// `users.acl` of the product, and the tester.
 pub fn acl() -> Vec<String> {
     let memory = SystemMemory {
-        operator_password: Some(PASSWORD.into()),
-        replication_password: Some(REPLICATION_PASSWORD.into()),
+        passwords: SystemPasswords {
+            operator: Some(PASSWORD.into()),
+            replication: Some(REPLICATION_PASSWORD.into()),
+            ..SystemPasswords::default()
+        },
         ..SystemMemory::default()
     };
     let system = system_users(&memory);

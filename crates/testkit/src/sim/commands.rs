@@ -38,7 +38,9 @@ impl Node {
             RedisCommand::Forget(id) => self.forget(id, now),
             RedisCommand::TakeOver => self.take_over_unasked(),
             RedisCommand::SetConfig(settings) => self.configure(settings),
-            RedisCommand::SetUser { .. } | RedisCommand::DeleteUser(_) => Ok(()),
+            RedisCommand::SetReplicationPassword(_)
+            | RedisCommand::SetUser { .. }
+            | RedisCommand::DeleteUser(_) => Ok(()),
         }
     }
 

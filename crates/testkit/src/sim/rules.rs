@@ -40,9 +40,10 @@ pub fn broken_rule(
                 (!desired.system_users.contains_key(name))
                     .then(|| format!("users-before-formed: {name} would get in"))
             }
-            RedisCommand::SetConfigEpoch(_) | RedisCommand::SetUser { .. } | RedisCommand::DeleteUser(_) => {
-                None
-            }
+            RedisCommand::SetConfigEpoch(_)
+            | RedisCommand::SetReplicationPassword(_)
+            | RedisCommand::SetUser { .. }
+            | RedisCommand::DeleteUser(_) => None,
         },
     }
 }
@@ -150,7 +151,7 @@ fn unaccepted_line(world: &World, desired: &Desired, manifest: &Manifest) -> Opt
             return Some(format!("unaccepted-acl-line: no server has accepted the line of {name}"));
         }
     }
-    let plaintext = desired.system.operator_password.as_ref().map(secrecy::ExposeSecret::expose_secret);
+    let plaintext = desired.system.passwords.operator.as_ref().map(secrecy::ExposeSecret::expose_secret);
     let leak = plaintext.is_some_and(|password| files.values().any(|text| text.contains(password)));
     leak.then(|| "plaintext-password: in a file".to_owned())
 }
