@@ -17,5 +17,6 @@ mod problems_of_users;
 mod quiet_when_idle;
 mod shapes;
 mod steps;
+mod system_users;
 mod users_live;
 mod watch_namespaces;

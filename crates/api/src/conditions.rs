@@ -179,8 +179,8 @@ vocabulary! {
         PodCrashLooping,
         /// Pods do not answer the operator; the message names them and says why. Look at each pod, at the
         /// host it runs on and at the network between. For a lost host that does not come back, delete its
-        /// Node object, so that its pods are made anew. A pod that refuses the operator's password has to
-        /// be restarted (see SECURITY.md).
+        /// Node object, so that its pods are made anew. A pod that goes on refusing the operator's
+        /// password is restarted where nothing can be lost by it (see SECURITY.md).
         NodeUnreachable,
         /// A pod's volume belongs to another cluster, or the volumes to two: joined, one would lose its
         /// data. Nothing is joined meanwhile. Look whose volume it is, and remove the one that does not

@@ -1,19 +1,21 @@
 //! What the operator remembers of each cluster between passes. Nothing here is needed for safety: all of it is lost
 //! with the process and found again by looking.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use keyslot_api::v1alpha1::{RedisCluster, RedisClusterStatus};
 use keyslot_planner::Plan;
-use keyslot_planner::observed::Observed;
+use keyslot_planner::ids::PodName;
+use keyslot_planner::observed::{Member, Observed};
 use keyslot_planner::plan::Outcome;
 use keyslot_planner::settings::SettingsReport;
 use kube::core::ObjectMeta;
 use tokio::time::Instant;
 
 use crate::cluster::ClusterRef;
+use crate::reconcile::locked_out::Refusals;
 
 /// How long the status that was written last counts as the present one, whatever the watch shows: it may be older.
 const WATCH_LAG: Duration = Duration::from_secs(5);
@@ -39,6 +41,8 @@ pub struct Facts {
     pub settings: Option<Arc<SettingsReport>>,
     /// Objects with names that we need and that somebody else made, as `Kind/name`.
     pub foreign: BTreeSet<String>,
+    /// Nodes that refuse the operator.
+    pub refusals: Refusals,
     /// The generation of the resource that was the newest when the API server was asked last.
     pub confirmed: Option<i64>,
 }
@@ -126,6 +130,11 @@ impl ClusterMemory {
     /// The settings loop has passed.
     pub fn settings(&self, report: SettingsReport) {
         self.lock().settings = Some(Arc::new(report));
+    }
+
+    /// The topology loop has asked all nodes. Tells whose have refused for a while.
+    pub fn refusing(&self, pods: &BTreeMap<PodName, Member>) -> BTreeSet<PodName> {
+        self.lock().refusals.note(pods)
     }
 
     /// Somebody else has an object of that key. Tells whether that is news.

@@ -36,6 +36,11 @@ impl Triggers {
     /// Something was touched that both loops look at.
     pub fn both(&self, cluster: &ClusterRef) {
         self.topology(cluster);
+        self.settings(cluster);
+    }
+
+    /// The settings loop is to look.
+    pub fn settings(&self, cluster: &ClusterRef) {
         // A closed queue belongs to a loop that has stopped.
         let _ = self.settings.unbounded_send(cluster.object_ref());
     }

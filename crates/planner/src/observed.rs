@@ -22,6 +22,8 @@ pub struct Observed {
     pub pods: BTreeMap<PodName, Member>,
     /// Pods that should have been there for a while, each with the reason why it is not among `pods`.
     pub absent: BTreeMap<PodName, String>,
+    /// Pods among `pods` whose node has refused the operator for a while, for users and for topology.
+    pub locked_out: BTreeSet<PodName>,
     /// The StatefulSet as it is.
     pub stateful_set: Option<StatefulSetSeen>,
     /// ConfigMap `<name>-config` as it is.

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use keyslot_api::v1alpha1::{Retention, RetentionPolicy};
 use keyslot_planner::command::RedisCommand;
 use keyslot_planner::ids::{HostName, NodeId, PodName, RunId, Uid};
-use keyslot_planner::manifests::config_files;
+use keyslot_planner::manifests::{baseline_users_file, config_files, users_file};
 use keyslot_planner::observed::{
     Engine, EngineKind, FilesSeen, Member, MemberLabels, Observed, Peer, PeerAddress, PeerHealth, PodTrouble,
     RedisNode, Role, RoleLabel, StatefulSetSeen, Unreachable,
@@ -113,6 +113,7 @@ fn formed() -> Look {
     let observed = Observed {
         pods: (0..6).map(|i| (PodName::new(format!("demo-{i}")), member(i))).collect(),
         absent: BTreeMap::new(),
+        locked_out: BTreeSet::new(),
         stateful_set: Some(set),
         config: files(config.data.expect("files")),
         acl: files(BTreeMap::new()),
@@ -352,6 +353,65 @@ fn a_corrected_resource_replaces_only_pods_that_hold_nothing() {
     look.observed.formed = true;
     look.observed.stateful_set.as_mut().expect("a set").in_force = Some(earlier);
     assert!(look.plan().operations.is_empty(), "a formed cluster's change waits");
+}
+
+/// A cluster whose nodes with these numbers refuse the operator.
+fn locked_out_of(pods: &[usize]) -> Look {
+    let mut look = formed();
+    let Manifest::ConfigMap(file) = users_file(&look.desired, &baseline_users_file(&look.desired)) else {
+        panic!("a ConfigMap")
+    };
+    look.observed.acl.as_mut().expect("files").files = file.data.expect("files");
+    for i in pods {
+        look.pod(*i).redis = Err(Unreachable::AuthenticationFailed);
+        look.observed.locked_out.insert(PodName::new(format!("demo-{i}")));
+    }
+    look
+}
+
+#[test]
+fn a_node_that_refuses_the_operator_starts_again_from_its_file_replicas_first() {
+    for (refusing, restarted) in [
+        (&[4][..], Some("demo-4")),
+        (&[0, 3, 4], Some("demo-3")),
+        (&[0, 1, 2], Some("demo-0")),
+        (&[0, 1, 2, 3, 4], Some("demo-3")),
+        // Its replica can't be asked whether it is in sync, so that one comes first.
+        (&[0, 3], Some("demo-3")),
+    ] {
+        assert_eq!(locked_out_of(refusing).deleted_pods(), restarted.as_slice(), "{refusing:?}");
+    }
+    let mut everybody = locked_out_of(&[0, 1, 2, 3, 4, 5]);
+    assert_eq!(everybody.deleted_pods(), ["demo-3"], "by its label");
+    (0..6).for_each(|i| everybody.pod(i).labels.role = None);
+    assert_eq!(everybody.deleted_pods(), Vec::<String>::new(), "nobody tells who is what");
+}
+
+#[test]
+fn a_node_that_refuses_the_operator_is_left_alone_where_a_restart_may_lose_something() {
+    let mut alone = locked_out_of(&[0]);
+    alone.node(3).role = Role::Replica { of: id(1), offset: 0, link_up: true, source: None };
+    let plan = alone.plan();
+    assert!(alone.deleted_pods().is_empty() && plan.message.contains("SECURITY.md"), "{plan:?}");
+
+    let spoiled: [(&str, fn(&mut Look)); 6] = [
+        ("for a moment only", |look| look.observed.locked_out.clear()),
+        ("another pod is away", |look| look.pod(5).redis = Err(Unreachable::TimedOut)),
+        ("another pod goes", |look| look.pod(5).terminating = true),
+        ("a replica is behind", |look| {
+            look.node(5).role = Role::Replica { of: id(2), offset: 0, link_up: false, source: None };
+        }),
+        ("the file is another one", |look| {
+            look.desired.system.passwords.operator = Some("another".into());
+        }),
+        ("nothing has formed", |look| look.observed.formed = false),
+    ];
+    for (why, spoil) in spoiled {
+        let mut look = locked_out_of(&[4]);
+        assert_eq!(look.deleted_pods(), ["demo-4"]);
+        spoil(&mut look);
+        assert_eq!(look.deleted_pods(), Vec::<String>::new(), "{why}");
+    }
 }
 
 /// Libraries of functions are replicated and kept in files as keys are.

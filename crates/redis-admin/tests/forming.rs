@@ -102,6 +102,7 @@ impl Formation {
         };
         Observed {
             absent: [].into(),
+            locked_out: BTreeSet::new(),
             pods: pods.collect(),
             stateful_set: Some(StatefulSetSeen {
                 uid: Uid::new("set"),

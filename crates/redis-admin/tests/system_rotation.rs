@@ -100,7 +100,7 @@ async fn links_stay_or_come_back_with_what_they_missed() {
         let refused = servers[0].connect(Some(("keyslot-operator", PASSWORD)));
         assert!(refused.is_err(), "{version}: the previous password has ended");
 
-        for server in &servers {
+        for server in servers.iter() {
             let log = tester(server).ask(&["SLOWLOG", "GET", "1000"]).unwrap();
             assert!(log.contains("masterauth") && !log.contains("replication-2"), "{version}: {log}");
         }

@@ -19,6 +19,7 @@ use crate::nodes::Nodes;
 use crate::reconcile::base_objects::bring_up;
 use crate::reconcile::dereference::dereference;
 use crate::reconcile::execute::{Executed, execute, execute_each};
+use crate::reconcile::locked_out::locked_out;
 use crate::reconcile::observe::observe;
 use crate::reconcile::report::report;
 use crate::reconcile::{Error, passwords};
@@ -35,7 +36,14 @@ pub async fn reconcile<N: Nodes>(cluster: &RedisCluster, ctx: &Context<N>) -> Re
     let inputs = passwords::ensure(cluster, inputs, ctx).await?;
     let desired = Desired::from_spec(cluster, &inputs);
     let brought_up = bring_up(cluster, &desired, ctx).await;
-    let observed = observe(&desired, ctx).await?;
+    let mut observed = observe(&desired, ctx).await?;
+    let memory = ctx.memory.of(cluster.meta());
+    let refusing = memory.refusing(&observed.pods);
+    observed.locked_out = locked_out(&refusing, memory.facts().settings.as_deref());
+    if observed.locked_out.len() < refusing.len() {
+        // The settings loop asks less; it may get in and put the operator's user right.
+        ctx.triggers.settings(&ClusterRef::of(cluster.meta()));
+    }
     let plan = next_step(&desired, &observed, Timestamp::now());
     // What stands beside the steps is tried again with the next look; it delays and ends nothing.
     let beside = brought_up.worse(execute_each(&desired, &plan.upkeep, ctx).await);
@@ -43,7 +51,6 @@ pub async fn reconcile<N: Nodes>(cluster: &RedisCluster, ctx: &Context<N>) -> Re
         ctx.metrics.error(Loop::Topology, reason);
     }
     let planned = execute(&desired, &plan.operations, ctx).await;
-    let memory = ctx.memory.of(cluster.meta());
     let since = TopologyPass::since(memory.facts().topology.as_deref(), &plan);
     let next = slower(wait(&plan, &planned, &beside), since.elapsed());
     // What the plan has to tell comes first.

@@ -4,6 +4,7 @@ pub mod absences;
 pub mod base_objects;
 pub mod dereference;
 pub mod execute;
+pub mod locked_out;
 pub mod newest;
 pub mod observe;
 pub mod passwords;

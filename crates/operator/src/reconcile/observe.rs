@@ -51,6 +51,7 @@ pub async fn observe<N: Nodes>(desired: &Desired, ctx: &Context<N>) -> Result<Ob
     Ok(Observed {
         pods: members,
         absent,
+        locked_out: BTreeSet::new(),
         volumes: kept.ordinals,
         foreign_volumes: kept.foreign,
         stateful_set,

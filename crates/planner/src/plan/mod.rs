@@ -11,6 +11,7 @@ mod heal_addresses;
 mod label_pods;
 mod meet_nodes;
 mod replace_unformed_pods;
+mod restart_locked_out;
 mod upkeep;
 mod view;
 
@@ -178,6 +179,7 @@ struct Entry {
 
 /// The steps in their order. An earlier step makes true what a later one relies on:
 /// - without its workload a cluster has no pods; without all pods, who is missing could be the one that owns the slots;
+/// - a node that refuses the operator is restarted before anything waits for it;
 /// - ghosts go before anybody is met, or gossip would spread them again; they go only when all pods were read;
 /// - slots are given to fresh nodes before they are met: an epoch can be set only on a node that knows no other;
 /// - a replica can be attached only to a primary that it has met;
@@ -186,6 +188,7 @@ struct Entry {
 const STEPS: &[Entry] = &[
     Entry { name: "create_workload", step: create_workload::step, always: true },
     Entry { name: "replace_unformed_pods", step: replace_unformed_pods::step, always: true },
+    Entry { name: "restart_locked_out", step: restart_locked_out::step, always: false },
     Entry { name: "await_pods", step: await_pods::step, always: true },
     Entry { name: "forget_ghosts", step: forget_ghosts::step, always: false },
     Entry { name: "assign_slots", step: assign_slots::step, always: false },

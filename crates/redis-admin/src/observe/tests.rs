@@ -111,7 +111,7 @@ fn every_trial_has_a_scratch_user_of_its_own_that_is_deleted() {
         .iter()
         .map(|question| question.words().map(String::from_utf8_lossy).collect::<Vec<_>>().join(" "))
         .collect();
-    assert_eq!(said[2], "CONFIG GET maxmemory");
+    assert_eq!(said[2], "CONFIG GET masterauth maxmemory");
     assert_eq!(
         said[4..7],
         [

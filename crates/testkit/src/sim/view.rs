@@ -37,6 +37,7 @@ impl World {
         });
         Observed {
             absent: [].into(),
+            locked_out: BTreeSet::new(),
             pods: pods.collect(),
             stateful_set: kubernetes.stateful_set.clone(),
             config: kubernetes.config.clone(),
