@@ -12,6 +12,7 @@ pub mod flow;
 pub mod nodes;
 pub mod operator;
 pub mod oracles;
+pub mod part;
 pub mod queue;
 pub mod report;
 pub mod run;

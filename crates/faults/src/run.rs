@@ -152,7 +152,7 @@ async fn quiet(faults: &Faults) -> Result<()> {
     for _ in 0..LOUD {
         tokio::time::sleep(QUIET).await;
         let requests = faults.record().requests.len();
-        if requests == before && faults.under_way() == 0 {
+        if requests == before && faults.under_way() == 0 && !faults.is_hiding() {
             return Ok(());
         }
         before = requests;

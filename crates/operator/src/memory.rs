@@ -153,7 +153,17 @@ impl ClusterMemory {
 }
 
 impl Reported {
-    /// The resource's present status: the one in the watch's copy, unless we wrote a newer one just now.
+    /// Nothing is known of the resource's status but what the watch shows.
+    pub const fn is_unknown(&self) -> bool {
+        self.status.is_none()
+    }
+
+    /// The API server has this status.
+    pub fn found(&mut self, status: RedisClusterStatus) {
+        self.status = Some((status, Instant::now()));
+    }
+
+    /// The resource's present status: the one in the watch's copy, unless we saw or wrote a newer one just now.
     pub fn present(&self, cluster: &RedisCluster) -> Option<RedisClusterStatus> {
         match &self.status {
             Some((written, at)) if at.elapsed() < WATCH_LAG => Some(written.clone()),
@@ -202,6 +212,17 @@ mod tests {
         memory.of(&metadata("u-1")).found_foreign("Service/demo".to_owned());
         assert_eq!(memory.of(&metadata("u-1")).facts().foreign.len(), 1);
         assert!(memory.of(&metadata("u-2")).facts().foreign.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_live_status_counts_more_than_the_copy_that_a_new_process_begins_with() {
+        let mut cluster = RedisCluster::new("demo", RedisClusterSpec::with_image("redis:8.0"));
+        cluster.status = Some(RedisClusterStatus { step: Some("old".to_owned()), ..Default::default() });
+        let mut reported = Reported::default();
+        assert!(reported.is_unknown());
+        reported.found(RedisClusterStatus { step: Some("live".to_owned()), ..Default::default() });
+        assert_eq!(reported.present(&cluster).unwrap().step.as_deref(), Some("live"));
+        assert!(!reported.is_unknown(), "it is asked for once");
     }
 
     #[tokio::test(start_paused = true)]

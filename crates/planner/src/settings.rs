@@ -30,13 +30,18 @@ pub const LIVE_CONFIG: [&str; 2] = [NODE_TIMEOUT, MAXMEMORY];
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct WantedSettings {
     users: BTreeMap<String, Part<UserRules>>,
+    system: SystemHashes,
     config: BTreeMap<String, String>,
 }
 
 impl WantedSettings {
     /// What is wanted once the cluster has formed.
     pub fn of(desired: &Desired) -> Self {
-        Self { users: desired.users.clone(), config: wanted_config(desired, true) }
+        Self {
+            users: desired.users.clone(),
+            system: desired.system.system_hashes(),
+            config: wanted_config(desired, true),
+        }
     }
 }
 

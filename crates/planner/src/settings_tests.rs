@@ -287,6 +287,13 @@ fn what_was_changed_by_hand_is_told_and_nothing_else() {
     let mut probe = settled.clone();
     probe.users.get_mut("keyslot-probe").unwrap().permissions[0].commands.push_str(" +@all");
     assert_eq!(told(&report(&settled), &wanted, &probe), ["keyslot-probe"]);
+    let mut replicates = settled.clone();
+    replicates.replication_password = Some(PasswordHash::of(&"somebody's".into()));
+    assert_eq!(told(&report(&settled), &wanted, &replicates), [REPLICATION]);
+    let mut rotated = wanted.clone();
+    rotated.system.second_passwords.probe = Some("next".into());
+    rotated.system_users = crate::system_users::system_users(&rotated.system);
+    assert!(told(&report(&settled), &rotated, &settled).is_empty(), "Keyslot's own passwords are rotated");
     drifted.run_id = RunId::new("another");
     assert!(told(&report(&settled), &wanted, &drifted).is_empty(), "it started again, from an older file");
 }

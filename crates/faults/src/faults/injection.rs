@@ -126,6 +126,11 @@ impl Faults {
         self.under_way.load(Ordering::Relaxed)
     }
 
+    /// Something is hidden from the operator: what it does when it sees it is still to come.
+    pub fn is_hiding(&self) -> bool {
+        !self.held.borrow().is_empty()
+    }
+
     /// A request is under way as long as this lives.
     pub(super) fn begin(self: &Arc<Self>) -> UnderWay {
         self.under_way.fetch_add(1, Ordering::Relaxed);

@@ -31,6 +31,12 @@ pub async fn report<N: Nodes>(
     let memory = ctx.memory.of(cluster.meta());
     let mut reported = memory.reported.lock().await;
     let facts = memory.facts();
+    if reported.is_unknown() {
+        match live_status(cluster.meta(), ctx).await? {
+            Some(status) => reported.found(status),
+            None => return Ok(()),
+        }
+    }
     let before = reported.present(cluster);
     let present = RedisCluster { status: before.clone(), ..cluster.clone() };
     let after = status(StatusInputs {
@@ -57,6 +63,21 @@ pub async fn report<N: Nodes>(
     }
     reported.wrote(after);
     Ok(())
+}
+
+/// The status as the API server has it; `None` when the resource is gone. What this process has not looked at yet stays
+/// as it is there: the watch of a new process may begin with an older copy.
+async fn live_status<N: Nodes>(
+    metadata: &ObjectMeta,
+    ctx: &Context<N>,
+) -> Result<Option<RedisClusterStatus>, Error> {
+    let key = ClusterRef::of(metadata);
+    let api = Api::<Guarded>::namespaced(ctx.client.clone(), &key.namespace);
+    let found = api.get_opt(&key.name).await.map_err(|source| {
+        Error::Report(objects::Error::Api { object: format!("RedisCluster/{}", key.name), source })
+    })?;
+    let same = found.filter(|found| found.meta().uid == metadata.uid);
+    Ok(same.map(|found| found.0.ok().and_then(|cluster| cluster.status).unwrap_or_default()))
 }
 
 /// Server-side apply of the whole status. The uid keeps it from a re-created namesake.

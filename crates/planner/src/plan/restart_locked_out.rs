@@ -64,8 +64,8 @@ fn turn(view: &View<'_>, pod: &PodName, member: &Member) -> Option<Turn> {
         return Some(Turn::Replica);
     }
     let is_in_sync = |role: &Role| matches!(role, Role::Replica { link_up: true, .. });
-    let copies = ids.into_iter().flat_map(|id| view.replicas_of(id));
-    copies.filter(|copy| is_in_sync(&copy.node.role)).next().map(|_| Turn::PrimaryWithCopy)
+    let mut copies = ids.into_iter().flat_map(|id| view.replicas_of(id));
+    copies.any(|copy| is_in_sync(&copy.node.role)).then_some(Turn::PrimaryWithCopy)
 }
 
 /// The pod's node, in the view of every node that answers.
