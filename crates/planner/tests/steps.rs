@@ -387,6 +387,8 @@ fn a_node_that_refuses_the_operator_starts_again_from_its_file_replicas_first() 
     assert_eq!(everybody.deleted_pods(), Vec::<String>::new(), "nobody tells who is what");
 }
 
+type Spoil = fn(&mut Look);
+
 #[test]
 fn a_node_that_refuses_the_operator_is_left_alone_where_a_restart_may_lose_something() {
     let mut alone = locked_out_of(&[0]);
@@ -394,7 +396,7 @@ fn a_node_that_refuses_the_operator_is_left_alone_where_a_restart_may_lose_somet
     let plan = alone.plan();
     assert!(alone.deleted_pods().is_empty() && plan.message.contains("SECURITY.md"), "{plan:?}");
 
-    let spoiled: [(&str, fn(&mut Look)); 6] = [
+    let spoiled: [(&str, Spoil); 6] = [
         ("for a moment only", |look| look.observed.locked_out.clear()),
         ("another pod is away", |look| look.pod(5).redis = Err(Unreachable::TimedOut)),
         ("another pod goes", |look| look.pod(5).terminating = true),

@@ -143,7 +143,11 @@ async fn random_rules_are_read_back_as_they_are_wanted_live_and_from_the_file() 
 
             let text = file(&desired, &seen);
             let acl: Vec<String> = text.lines().map(ToOwned::to_owned).collect();
-            let again = RedisServers::start(version, 1, &ServerOptions { acl: &acl, config: &[] });
+            let again = RedisServers::start(
+                version,
+                1,
+                &ServerOptions { acl: &acl, config: &["masterauth replication"] },
+            );
             let again = again.unwrap_or_else(|error| panic!("{version} does not start: {error:#}\n{text}"));
             let started = look(&client, &again[0], &desired).await;
             let (live, from_file) =

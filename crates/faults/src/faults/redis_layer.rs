@@ -8,12 +8,14 @@ use std::time::Duration;
 use futures::future::join_all;
 use keyslot_operator::nodes::Nodes;
 use keyslot_planner::acl::Password;
-use keyslot_planner::command::{RedisCommand, Target};
+use keyslot_planner::command::{REDIS_PORT, RedisCommand, Target};
 use keyslot_planner::observed::{NodeSettings, RedisNode, Unreachable};
 use keyslot_planner::system_users::REPLICATION;
 use keyslot_redis_admin::{
     CommandError, Credentials, NodeClient, NodeConnections, Refusal, SettingsLook, Watch,
 };
+use keyslot_testkit::redis_server::RawConnection;
+use secrecy::ExposeSecret;
 
 use super::never::forbidden;
 use super::rights::ungiven;
@@ -64,14 +66,17 @@ impl FaultyNodes {
         }
     }
 
-    /// A replica must not log in with a password that some node does not know.
+    /// A replica must not log in with a password that some node does not know. Nobody can ask a silent one.
     async fn refused_somewhere(&self, password: &Password) -> Option<String> {
-        let credentials =
-            Credentials { username: REPLICATION.to_owned(), passwords: vec![password.0.clone()] };
-        let logins = NodeConnections::new();
         let refusals = self.faults.addresses().into_iter().map(async |ip| {
-            let seen = logins.observe(ip, &credentials, LOOK).await;
-            matches!(seen, Err(Unreachable::AuthenticationFailed)).then(|| format!("{ip} does not know it"))
+            let password = password.0.expose_secret().to_owned();
+            let login = move || {
+                let mut node = RawConnection::open((ip, REDIS_PORT).into(), LOOK)?;
+                node.ask(&["AUTH", REPLICATION, &password])
+            };
+            let answer = tokio::task::spawn_blocking(login).await.ok()?;
+            let refused = answer.err().filter(|error| error.to_string().contains("WRONGPASS"));
+            refused.map(|_| format!("{ip} does not know it"))
         });
         join_all(refusals).await.into_iter().flatten().next()
     }

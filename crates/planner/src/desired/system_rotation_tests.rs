@@ -88,7 +88,7 @@ fn the_next_passwords_are_valid_everywhere_before_they_are_used_and_the_previous
     story.now = story.now.checked_add(10 * DELAY).unwrap();
     story.passes();
     assert_eq!(story.operator(), (1, vec![1, 4]), "some node does not have the next one yet");
-    story.settles_for(DELAY - Duration::from_secs(1));
+    story.settles_for(DELAY.checked_sub(Duration::from_secs(1)).unwrap());
     assert_eq!(story.operator(), (1, vec![1, 4]), "a file may lack it");
     story.settles_for(Duration::from_secs(1));
     assert_eq!((story.stage(), story.operator()), ("in use", (4, vec![1, 4])));
