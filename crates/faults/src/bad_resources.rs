@@ -16,7 +16,7 @@ use serde_json::Value;
 
 use crate::enumerator::Ground;
 use crate::faults::Faults;
-use crate::flow::{End, every_field};
+use crate::flow::{APP_PASSWORD, End, FIRST_PASSWORD, every_field};
 use crate::operator::RunningOperator;
 use crate::oracles::snapshot::{self, differences};
 use crate::oracles::{invariants, ledger};
@@ -58,7 +58,7 @@ impl Bench {
     pub async fn set(scene: Scene, config: &Config) -> Result<Self> {
         let faults = Arc::new(Faults::none(0, scene.truth()));
         let operator = RunningOperator::start(config, &scene.namespace, &faults);
-        scene.password_secret("app-password", "known-to-the-application").await?;
+        scene.password_secret(APP_PASSWORD, FIRST_PASSWORD).await?;
         scene.apply(every_field()).await?;
         scene.ready().await?;
         ledger::write(&scene).await?;

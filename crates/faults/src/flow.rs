@@ -17,13 +17,10 @@ use acts::{
     kill_with_old_files, let_hang, lose_system_secret, lose_volume, move_pods, re_create,
     re_create_with_fewer_shards, re_create_without_a_pause, restore_users,
 };
-use clusters::{on_volumes, other_users, plain, with_secret, with_users};
-use passwords::{
-    change_secret, change_secret_back, forget_rotation, forget_system_rotation, rotate_password,
-    rotate_system,
-};
+use clusters::{OTHER_PASSWORD, on_volumes, other_users, plain, with_secret, with_users};
+use passwords::{change_secret, forget_rotation, forget_system_rotation, rotate_password, rotate_system};
 
-pub use clusters::{APP_PASSWORD, every_field};
+pub use clusters::{APP_PASSWORD, FIRST_PASSWORD, every_field};
 
 /// What a person does.
 type Acts = for<'a> fn(&'a Scene) -> LocalBoxFuture<'a, Result<()>>;
@@ -108,8 +105,8 @@ pub const FLOWS: &[Flow] = &[
     Flow {
         name: "secret-changed",
         start: Some(with_secret),
-        acts: |scene| async { change_secret(scene).await }.boxed_local(),
-        back: |scene| async { change_secret_back(scene).await }.boxed_local(),
+        acts: |scene| async { change_secret(scene, OTHER_PASSWORD).await }.boxed_local(),
+        back: |scene| async { change_secret(scene, FIRST_PASSWORD).await }.boxed_local(),
         end: WHOLE,
     },
     Flow {

@@ -9,7 +9,7 @@ use kube::Config;
 use kube::api::{Api, DeleteParams};
 
 use crate::faults::{Faults, Plan, Record};
-use crate::flow::{APP_PASSWORD, Flow};
+use crate::flow::{APP_PASSWORD, FIRST_PASSWORD, Flow};
 use crate::nodes::Machine;
 use crate::operator::RunningOperator;
 use crate::oracles::snapshot::{self, Snapshot, differences};
@@ -52,7 +52,7 @@ impl Stage {
             let faults = stage.no_faults(0);
             let _operator = stage.operator(&faults);
             // Some flows refer to it.
-            stage.scene.password_secret(APP_PASSWORD, "known-to-the-application").await?;
+            stage.scene.password_secret(APP_PASSWORD, FIRST_PASSWORD).await?;
             stage.scene.apply(start()).await?;
             stage.scene.ready().await?;
             ledger::write(&stage.scene).await?;

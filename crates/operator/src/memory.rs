@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use k8s_openapi::api::core::v1::Secret;
 use keyslot_api::v1alpha1::{RedisCluster, RedisClusterStatus};
 use keyslot_planner::Plan;
 use keyslot_planner::ids::PodName;
@@ -16,6 +17,7 @@ use tokio::time::Instant;
 
 use crate::cluster::ClusterRef;
 use crate::reconcile::locked_out::Refusals;
+use crate::reconcile::system_secret::newest;
 
 /// How long the status that was written last counts as the present one, whatever the watch shows: it may be older.
 const WATCH_LAG: Duration = Duration::from_secs(5);
@@ -41,6 +43,8 @@ pub struct Facts {
     pub settings: Option<Arc<SettingsReport>>,
     /// Objects with names that we need and that somebody else made, as `Kind/name`.
     pub foreign: BTreeSet<String>,
+    /// The newest version of Secret `<name>-system` that this process has read or written itself.
+    pub system_secret: Option<Secret>,
     /// Nodes that refuse the operator.
     pub refusals: Refusals,
     /// The generation of the resource that was the newest when the API server was asked last.
@@ -130,6 +134,14 @@ impl ClusterMemory {
     /// The settings loop has passed.
     pub fn settings(&self, report: SettingsReport) {
         self.lock().settings = Some(Arc::new(report));
+    }
+
+    /// Secret `<name>-system` was read or written.
+    pub fn saw_system_secret(&self, secret: Option<&Secret>) {
+        let known = &mut self.lock().system_secret;
+        if let Some(secret) = secret {
+            *known = Some(newest(secret.clone(), known.take()));
+        }
     }
 
     /// The topology loop has asked all nodes. Tells whose have refused for a while.

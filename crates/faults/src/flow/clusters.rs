@@ -64,6 +64,10 @@ pub(super) fn with_users() -> RedisClusterSpec {
 
 /// A Secret with a password that an application brings.
 pub const APP_PASSWORD: &str = "app-password";
+/// What is in it at first.
+pub const FIRST_PASSWORD: &str = "known-to-the-application";
+/// What is in it later.
+pub(super) const OTHER_PASSWORD: &str = "known-to-the-application-since-today";
 
 /// With a user whose password is in a Secret of its own.
 pub(super) fn with_secret() -> RedisClusterSpec {

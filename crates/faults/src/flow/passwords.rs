@@ -36,32 +36,15 @@ pub(super) async fn rotate_password(scene: &Scene) -> Result<()> {
 }
 
 /// The Secret of the application changes, and what it was before ends.
-pub(super) async fn change_secret(scene: &Scene) -> Result<()> {
-    scene.password_secret(APP_PASSWORD, "known-to-the-application-since-today").await?;
-    until("the former password is valid for a while", async || {
-        ensure!(previous_valid_until(scene).await?.is_some(), "nothing was replaced yet");
+pub(super) async fn change_secret(scene: &Scene, password: &str) -> Result<()> {
+    scene.password_secret(APP_PASSWORD, password).await?;
+    until("the user's Secret tells the new password", async || {
+        let told = password_of_app(scene).await?.context("none")?;
+        ensure!(told.0 == password.as_bytes(), "it tells the former one");
         Ok(())
     })
     .await?;
     until("the former password has ended", async || {
-        let valid = previous_valid_until(scene).await?;
-        ensure!(valid.is_none(), "it is valid until {valid:?}");
-        Ok(())
-    })
-    .await?;
-    scene.ready().await
-}
-
-/// As [`change_secret`], the other way round.
-pub(super) async fn change_secret_back(scene: &Scene) -> Result<()> {
-    scene.password_secret(APP_PASSWORD, "known-to-the-application").await?;
-    until("the Secret tells the former password", async || {
-        let told = password_of_app(scene).await?.context("none")?;
-        ensure!(told.0 == b"known-to-the-application", "it tells another one");
-        Ok(())
-    })
-    .await?;
-    until("the other password has ended", async || {
         let valid = previous_valid_until(scene).await?;
         ensure!(valid.is_none(), "it is valid until {valid:?}");
         Ok(())

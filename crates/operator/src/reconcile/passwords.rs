@@ -45,18 +45,22 @@ pub async fn ensure<N: Nodes>(
     let key = ClusterRef::of(cluster.meta());
     let uid = Uid::new(cluster.uid().unwrap_or_default());
     let owner = Owner { namespace: &key.namespace, name: &key.name, uid: &uid };
-    let mut seen =
-        named(&ctx.stores.secrets, &key, &names::system(&key.name)).map(|secret| (*secret).clone());
+    let memory = ctx.memory.of(cluster.meta());
+    let copy = named(&ctx.stores.secrets, &key, &names::system(&key.name)).map(|secret| (*secret).clone());
+    let known = memory.facts().system_secret;
+    let is_new_process = known.is_none();
+    let mut seen = copy.map(|copy| system_secret::newest(copy, known));
     // What is written has to follow from the very version that it replaces.
     let own = seen.as_ref().filter(|secret| ownership(&secret.metadata, &uid, &key.name) == Ownership::Own);
     inputs.system = own.map(remembered).unwrap_or_default();
-    if !inputs.system.formed || is_system_secret_lost(&inputs) {
+    if is_new_process || !inputs.system.formed || is_system_secret_lost(&inputs) {
         seen = match system_secret::live(owner, &ctx.client).await {
             Err(objects::Error::Foreign { object }) => {
                 return Ok(in_the_way(object, inputs, cluster, ctx));
             }
             found => found.map_err(Error::Passwords)?,
         };
+        memory.saw_system_secret(seen.as_ref());
         inputs.system = seen.as_ref().map(remembered).unwrap_or_default();
         if is_system_secret_lost(&inputs) {
             // New passwords would let nobody in.
@@ -67,20 +71,22 @@ pub async fn ensure<N: Nodes>(
         if cluster.spec.paused {
             return Ok(inputs);
         }
-        let Some(memory) = next_memory(cluster, &inputs, Timestamp::now(), generate) else {
+        let Some(next) = next_memory(cluster, &inputs, Timestamp::now(), generate) else {
             return Ok(inputs);
         };
         if !ctx.leadership.is_held() {
             return Err(Error::NotLeader);
         }
-        match store(cluster, &memory, (owner, seen.as_ref()), ctx).await {
-            Ok(Stored::Yes) => {
-                tell(cluster, &inputs.system, &memory, ctx).await;
-                inputs.system = memory;
+        match store(cluster, &next, (owner, seen.as_ref()), ctx).await {
+            Ok(Stored::Yes(stored)) => {
+                memory.saw_system_secret(stored.as_deref());
+                tell(cluster, &inputs.system, &next, ctx).await;
+                inputs.system = next;
                 return Ok(inputs);
             }
             // Somebody was faster, or the watch's copy is old: what is there counts.
             Ok(Stored::NotOnThis(there)) => {
+                memory.saw_system_secret(Some(&*there));
                 inputs.system = remembered(&there);
                 if inputs.system.is_complete() {
                     // What this pass knows of the users is older than what is there: the next pass looks again.
@@ -136,7 +142,8 @@ fn generate() -> SecretString {
 }
 
 enum Stored {
-    Yes,
+    /// As this, when it was there before.
+    Yes(Option<Box<Secret>>),
     /// Nothing was written; this is what is there.
     NotOnThis(Box<Secret>),
 }
@@ -155,7 +162,7 @@ async fn store<N: Nodes>(
     let failed = |source| objects::Error::Api { object: key.clone(), source };
     match seen {
         None => match objects::create(&ctx.client, owner, &manifest).await? {
-            Created::New => return Ok(Stored::Yes),
+            Created::New => return Ok(Stored::Yes(None)),
             Created::There(_) => {}
         },
         Some(seen) => {
@@ -178,7 +185,7 @@ async fn store<N: Nodes>(
                 json!({ "uid": seen.metadata.uid, "resourceVersion": seen.metadata.resource_version });
             let patch = json!({ "metadata": version, "data": data });
             match api.patch(name, &objects::merge(), &Patch::Merge(&patch)).await {
-                Ok(_) => return Ok(Stored::Yes),
+                Ok(stored) => return Ok(Stored::Yes(Some(Box::new(stored)))),
                 Err(kube::Error::Api(status)) if status.is_conflict() || status.is_not_found() => {}
                 Err(source) => return Err(failed(source)),
             }

@@ -1,4 +1,5 @@
-//! Secret `<name>-system` as the API server has it now, for what an old copy would decide wrongly.
+//! Secret `<name>-system` as it is now. An old copy would decide wrongly: passwords that have ended would be valid again, and
+//! those in use would end.
 
 use k8s_openapi::api::core::v1::Secret;
 use keyslot_api::labels::CLUSTER;
@@ -9,6 +10,17 @@ use serde_json::json;
 
 use crate::objects::{self, Error, Owner};
 use crate::ownership::{Ownership, ownership};
+
+/// The newer of the watch's copy and of what this process has read or written itself: the list that a watch begins with may
+/// be old, and what was just written takes a moment to come back. Versions of one kind of object are numbers that grow
+/// (Kubernetes, KEP-5504).
+pub fn newest(copy: Secret, known: Option<Secret>) -> Secret {
+    let version = |secret: &Secret| secret.resource_version().and_then(|text| text.parse::<u64>().ok());
+    match known {
+        Some(known) if version(&known) > version(&copy) => known,
+        Some(_) | None => copy,
+    }
+}
 
 /// The Secret, if it is this resource's own. One that was put back without our label gets it, for the watches go by it.
 pub async fn live(owner: Owner<'_>, client: &Client) -> Result<Option<Secret>, Error> {
@@ -28,4 +40,23 @@ pub async fn live(owner: Owner<'_>, client: &Client) -> Result<Option<Secret>, E
         return api.patch(&name, &objects::merge(), &Patch::Merge(&patch)).await.map(Some).map_err(failed);
     }
     Ok(Some(secret))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_copy_counts_unless_this_process_knows_a_newer_version() {
+        let of = |version: &str| {
+            let mut secret = Secret::default();
+            secret.metadata.resource_version = Some(version.to_owned());
+            secret
+        };
+        let newest = |copy, known: Option<&str>| newest(of(copy), known.map(of)).resource_version().unwrap();
+        assert_eq!(newest("9", None), "9");
+        assert_eq!(newest("9", Some("10")), "10", "a number, no text");
+        assert_eq!(newest("10", Some("9")), "10");
+        assert_eq!(newest("what a number is", Some("also not")), "what a number is");
+    }
 }
