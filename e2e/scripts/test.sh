@@ -50,6 +50,7 @@ tier() {
     rows+=("$(kinds "$log")")
     failures "$log" >>"$folder/failures"
     grep '^skipped: ' "$log" >>"$folder/skipped"
+    grep '^measured: ' "$log" >>"$folder/measured"
 }
 
 # Which tests failed, and the last words of each.
@@ -122,9 +123,11 @@ fi
 printf '\n==== summary\n'
 printf '%s\n' "${rows[@]}"
 printf '%-36s %5d s\n\n' "in all" "$SECONDS"
-if [ -s "$folder/skipped" ]; then
-    printf '%s\n\n' "$(cat "$folder/skipped")"
-fi
+for told in measured skipped; do
+    if [ -s "$folder/$told" ]; then
+        printf '%s\n\n' "$(cat "$folder/$told")"
+    fi
+done
 if [ -s "$folder/failures" ]; then
     printf '==== failed\n%s\n\n' "$(cat "$folder/failures")"
 fi

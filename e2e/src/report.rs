@@ -23,6 +23,12 @@ pub fn skipped(what: &str) {
     let _ = writeln!(std::io::stderr(), "\nskipped: {what}");
 }
 
+/// Tells a measured value, which the test runner shows nobody otherwise when the test passes.
+pub fn measured(what: &str) {
+    // Nobody is left to tell when it fails.
+    let _ = writeln!(std::io::stderr(), "\nmeasured: {what}");
+}
+
 /// Prints everything; what can't be had is left out, for the story's own error must be the last word.
 pub async fn print(namespace: &Namespace) {
     eprintln!("---- state of namespace {} at the failure", namespace.name);
