@@ -1,8 +1,9 @@
 //! Runs `keyslot-client` in the story's namespace, as a pod that has nothing but the Secret of a user.
 
 use anyhow::{Context, Result, bail, ensure};
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
-use kube::api::{Api, DeleteParams, LogParams, PostParams};
+use kube::api::{Api, DeleteParams, LogParams, Patch, PatchParams, PostParams};
 use rand::distr::{Alphanumeric, SampleString};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -50,11 +51,34 @@ impl Running {
         log.lines().map(|line| serde_json::from_str(line).with_context(|| line.to_owned())).collect()
     }
 
+    /// Waits until it has printed a line in which this is found; the first one counts.
+    pub async fn says<T>(&self, what: &str, find: impl Fn(&Value) -> Option<T>) -> Result<T> {
+        wait::until(&format!("the client says {what}"), wait::A_WHILE, async || {
+            let lines = self.lines().await?;
+            lines.iter().find_map(&find).with_context(|| format!("{lines:?}"))
+        })
+        .await
+    }
+
+    /// Makes the kubelet look at the pod now, and bring its mounted Secret up to date with that.
+    pub async fn nudge(&self) -> Result<()> {
+        nudge(&self.pods, &self.name).await
+    }
+
     /// Ends it at once.
     pub async fn delete(&self) -> Result<()> {
         self.pods.delete(&self.name, &DeleteParams::default().grace_period(0)).await?;
         Ok(())
     }
+}
+
+/// Makes the kubelet look at a pod now: it does so for any change of the pod, and brings what is mounted up to date.
+/// By itself it takes a minute or so.
+pub async fn nudge(pods: &Api<Pod>, name: &str) -> Result<()> {
+    let now =
+        json!({ "metadata": { "annotations": { "keyslot-e2e/nudged": Timestamp::now().to_string() } } });
+    pods.patch(name, &PatchParams::default(), &Patch::Merge(now)).await?;
+    Ok(())
 }
 
 /// What `write-read` and `read` print.

@@ -11,6 +11,7 @@ pub mod clusters;
 pub mod exec;
 pub mod install;
 pub mod invariants;
+pub mod load;
 pub mod namespace;
 pub mod nodes;
 pub mod operator;

@@ -4,6 +4,7 @@
 mod all_pods_lost;
 mod bad_input;
 mod canary;
+mod connections;
 mod deleted_and_re_created_on_kept_volumes;
 mod demo_story;
 mod killed_while_forming;
@@ -19,4 +20,5 @@ mod shapes;
 mod steps;
 mod system_users;
 mod users_live;
+mod users_under_load;
 mod watch_namespaces;

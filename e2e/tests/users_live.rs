@@ -4,13 +4,13 @@ use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::api::events::v1::Event;
 use keyslot_api::v1alpha1::{Password, Rotation, SecretKeyRef};
-use keyslot_e2e::client::Running;
 use keyslot_e2e::clusters::{self, WORKER_RULES, user};
 use keyslot_e2e::settings::Server;
 use keyslot_e2e::{Namespace, client, nodes, wait, with_namespace};
 use kube::api::{ListParams, Patch, PatchParams};
-use serde_json::{Value, json};
+use serde_json::json;
 
+use crate::connections::{all_end, ensure_kept, hold, hold_all, is_wrong_password};
 use crate::steps::{DEFAULT_SECRET, WORKER_SECRET, acl_lines, formed, on_all_nodes};
 
 #[test]
@@ -201,10 +201,6 @@ fn what_is_changed_by_hand_on_a_node_is_repaired() -> Result<()> {
     })
 }
 
-fn is_wrong_password(answers: &Result<Vec<String>>) -> bool {
-    answers.as_ref().is_err_and(|error| format!("{error:#}").contains("WRONGPASS"))
-}
-
 fn password_of(secret: &str) -> Password {
     let at = SecretKeyRef { name: secret.to_owned(), key: "password".to_owned() };
     Password { secret_key_ref: Some(at), sha256: None }
@@ -220,47 +216,4 @@ async fn put_password(namespace: &Namespace, name: &str, password: &str) -> Resu
     let apply = PatchParams::apply("story").force();
     namespace.api::<Secret>().patch(name, &apply, &Patch::Apply(secret)).await?;
     Ok(())
-}
-
-async fn all_end(client: &Running) -> Result<()> {
-    wait::until("the connections end", wait::A_WHILE, async || {
-        let (held, lost) = (held(&client.lines().await?), lost(client).await?.len());
-        ensure!(held == Some(lost), "{lost} of {held:?} have ended");
-        Ok(())
-    })
-    .await
-}
-
-/// How many connections the client opened.
-fn held(lines: &[Value]) -> Option<usize> {
-    lines.iter().find_map(|line| line["held"].as_u64()).and_then(|held| usize::try_from(held).ok())
-}
-
-/// To three nodes.
-async fn hold(namespace: &Namespace, secret: &str) -> Result<Running> {
-    hold_all(namespace, secret, 3).await
-}
-
-async fn hold_all(namespace: &Namespace, secret: &str, nodes: usize) -> Result<Running> {
-    let client = client::start(namespace, secret, &["hold"]).await?;
-    wait::until("the client holds its connections", wait::A_WHILE, async || {
-        let lines = client.lines().await?;
-        ensure!(held(&lines) == Some(nodes), "{lines:?}");
-        Ok(())
-    })
-    .await?;
-    Ok(client)
-}
-
-async fn ensure_kept(client: &Running) -> Result<()> {
-    let lost = lost(client).await?;
-    ensure!(lost.is_empty(), "connections have ended: {lost:?}");
-    Ok(())
-}
-
-/// What the client says of each connection that has ended.
-async fn lost(client: &Running) -> Result<Vec<Value>> {
-    let mut lines = client.lines().await?;
-    lines.retain(|line| !line["lost"].is_null());
-    Ok(lines)
 }

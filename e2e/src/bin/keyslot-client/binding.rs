@@ -39,6 +39,11 @@ impl Binding {
     }
 
     pub async fn connect(&self) -> Result<ClusterConnection> {
+        self.connect_with(RETRIES).await
+    }
+
+    /// A connection that tries each command again so often before it tells of an error.
+    pub async fn connect_with(&self, retries: u32) -> Result<ClusterConnection> {
         // The Service alone: what else there is, the nodes tell, by the addresses that they announce.
         let seed = self.addresses.first().context("no address")?;
         let client = ClusterClient::builder([format!("redis://{seed}")])
@@ -46,7 +51,7 @@ impl Binding {
             .password(&self.password)
             .connection_timeout(PATIENCE)
             .response_timeout(PATIENCE)
-            .retries(RETRIES)
+            .retries(retries)
             .build()?;
         client.get_async_connection().await.with_context(|| format!("cannot connect as {}", self.username))
     }

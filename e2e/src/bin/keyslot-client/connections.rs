@@ -23,7 +23,7 @@ pub async fn hold(binding: &Binding) -> Result<Value> {
     println!("{}", json!({ "held": connections.len() }));
     let kept = nodes.iter().zip(connections).map(|(node, connection)| async move {
         let Err(error) = keep(connection).await;
-        println!("{}", json!({ "lost": node, "error": error.to_string() }));
+        println!("{}", json!({ "lost": node, "error": error.to_string(), "at": crate::now() }));
     });
     join_all(kept).await;
     Ok(json!({ "held": 0 }))

@@ -6,12 +6,14 @@
 mod binding;
 mod connections;
 mod keys;
+mod load;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
+use jiff::Timestamp;
 use redis::cluster_async::ClusterConnection;
 use serde_json::{Value, json};
 
@@ -41,6 +43,15 @@ enum Command {
     },
     /// Keep one plain connection to each node open until the pod ends, and tell of each that ends.
     Hold,
+    /// Write new keys until the key `app:stop` exists, and tell which of those that were acknowledged are still there.
+    Load {
+        /// What the names of the keys begin with.
+        #[arg(long)]
+        prefix: String,
+        /// Try INCR all the time too, and tell whether it is allowed.
+        #[arg(long)]
+        probe: bool,
+    },
 }
 
 #[derive(clap::Args)]
@@ -77,7 +88,13 @@ async fn work(arguments: Arguments) -> Result<Value> {
         Command::Read(Keys { keys, prefix }) => keys::read(&binding.connect().await?, &prefix, keys).await,
         Command::Run { commands } => run(&binding.connect().await?, &commands).await,
         Command::Hold => connections::hold(&binding).await,
+        Command::Load { prefix, probe } => load::load(&arguments.binding, prefix, probe).await,
     }
+}
+
+/// The clock of the tests that read it, where both run on one machine.
+fn now() -> i64 {
+    Timestamp::now().as_millisecond()
 }
 
 /// Answers in the order of the commands.
