@@ -10,6 +10,7 @@ pub mod client;
 pub mod clusters;
 pub mod exec;
 pub mod install;
+pub mod intruder;
 pub mod invariants;
 pub mod load;
 pub mod namespace;

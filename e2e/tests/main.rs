@@ -16,6 +16,7 @@ mod pending_changes;
 mod problems_of_pods;
 mod problems_of_users;
 mod quiet_when_idle;
+mod restart_race;
 mod shapes;
 mod steps;
 mod system_users;

@@ -5,6 +5,7 @@
 
 mod binding;
 mod connections;
+mod intruder;
 mod keys;
 mod load;
 
@@ -52,6 +53,11 @@ enum Command {
         #[arg(long)]
         probe: bool,
     },
+    /// Log in to the node of this pod again and again, and tell how long it lets in after its next restart.
+    Intrude {
+        #[arg(long)]
+        pod: String,
+    },
 }
 
 #[derive(clap::Args)]
@@ -89,6 +95,7 @@ async fn work(arguments: Arguments) -> Result<Value> {
         Command::Run { commands } => run(&binding.connect().await?, &commands).await,
         Command::Hold => connections::hold(&binding).await,
         Command::Load { prefix, probe } => load::load(&arguments.binding, prefix, probe).await,
+        Command::Intrude { pod } => intruder::intrude(&binding, &pod).await,
     }
 }
 
