@@ -141,15 +141,24 @@ async fn until_it_ends(link: &Link) -> NodeEvent {
 struct Pace {
     since: Instant,
     wait: Duration,
+    /// Nobody listened when it was dialled last.
+    refused: bool,
 }
 
 impl Pace {
     fn start() -> Self {
-        Self { since: Instant::now(), wait: FAST }
+        Self { since: Instant::now(), wait: FAST, refused: false }
     }
 
     /// How long to wait before the next try, after `event`.
     fn next(&mut self, event: &NodeEvent) -> Duration {
+        let refused = *event == NodeEvent::Unreachable(Unreachable::Refused);
+        if refused && !self.refused {
+            // A process that gave no sign of life is dead now: the next one starts within moments, and lets in whom its
+            // file names until somebody tells it better.
+            *self = Self::start();
+        }
+        self.refused = refused;
         let slowest = match event {
             NodeEvent::Connected(_) | NodeEvent::Ended => return Duration::ZERO,
             NodeEvent::Unreachable(Unreachable::Refused) if self.since.elapsed() < FAST_FOR => return FAST,
@@ -181,5 +190,17 @@ mod tests {
         let later: Vec<_> = (0..7).map(|_| pace.next(&refused).as_millis()).collect();
         assert_eq!(later, [50, 100, 200, 400, 800, 1000, 1000]);
         assert_eq!(pace.next(&NodeEvent::Ended), Duration::ZERO);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn dialling_is_fast_again_when_a_process_that_stood_still_is_dead() {
+        let mut pace = Pace::start();
+        tokio::time::advance(FAST_FOR).await;
+        let waits = |pace: &mut Pace, why: Unreachable| {
+            let event = NodeEvent::Unreachable(why);
+            [(); 6].map(|()| pace.next(&event).as_millis())
+        };
+        assert_eq!(waits(&mut pace, Unreachable::TimedOut), [50, 100, 200, 400, 800, 1000]);
+        assert_eq!(waits(&mut pace, Unreachable::Refused), [50; 6]);
     }
 }
