@@ -46,10 +46,10 @@ pub async fn ensure<N: Nodes>(
     let uid = Uid::new(cluster.uid().unwrap_or_default());
     let owner = Owner { namespace: &key.namespace, name: &key.name, uid: &uid };
     let memory = ctx.memory.of(cluster.meta());
-    let copy = named(&ctx.stores.secrets, &key, &names::system(&key.name)).map(|secret| (*secret).clone());
     let known = memory.facts().system_secret;
     let is_new_process = known.is_none();
-    let mut seen = copy.map(|copy| system_secret::newest(copy, known));
+    let copy = named(&ctx.stores.secrets, &key, &names::system(&key.name));
+    let mut seen = copy.map(|copy| system_secret::newest((*copy).clone(), known));
     // What is written has to follow from the very version that it replaces.
     let own = seen.as_ref().filter(|secret| ownership(&secret.metadata, &uid, &key.name) == Ownership::Own);
     inputs.system = own.map(remembered).unwrap_or_default();
@@ -68,12 +68,8 @@ pub async fn ensure<N: Nodes>(
         }
     }
     for _ in 0..ATTEMPTS {
-        if cluster.spec.paused {
-            return Ok(inputs);
-        }
-        let Some(next) = next_memory(cluster, &inputs, Timestamp::now(), generate) else {
-            return Ok(inputs);
-        };
+        let next = next_memory(cluster, &inputs, Timestamp::now(), generate);
+        let Some(next) = next.filter(|_| !cluster.spec.paused) else { return Ok(inputs) };
         if !ctx.leadership.is_held() {
             return Err(Error::NotLeader);
         }
@@ -104,8 +100,12 @@ pub async fn ensure<N: Nodes>(
             Err(error) => return Err(Error::Passwords(error)),
         }
     }
-    let object = format!("Secret/{}", names::system(&key.name));
-    Err(Error::Passwords(objects::Error::Replaced { object }))
+    Err(Error::Passwords(replaced(&key)))
+}
+
+/// Others change the Secret faster than this process can.
+fn replaced(key: &ClusterRef) -> objects::Error {
+    objects::Error::Replaced { object: format!("Secret/{}", names::system(&key.name)) }
 }
 
 /// Tells how a rotation of Keyslot's own passwords goes on.
