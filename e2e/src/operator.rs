@@ -2,8 +2,6 @@
 //! so nothing here needs a route to a pod.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::coordination::v1::Lease;
@@ -12,7 +10,7 @@ use kube::api::{Api, DeleteParams};
 use kube::{Client, ResourceExt};
 
 use crate::settings::{self, OPERATOR_NAMESPACE};
-use crate::{install, wait};
+use crate::{install, processes, wait};
 
 /// The Lease of the installed operator.
 pub const LEASE: &str = "keyslot-operator";
@@ -44,28 +42,12 @@ pub async fn leader(client: &Client) -> Result<String> {
 pub async fn kill(client: &Client, pod: &str) -> Result<()> {
     let pods = Api::<Pod>::namespaced(client.clone(), OPERATOR_NAMESPACE);
     if settings::is_local() {
-        let status = pods.get(pod).await?.status.unwrap_or_default();
-        let statuses = status.container_statuses.unwrap_or_default();
-        let containers =
-            statuses.iter().filter_map(|one| Some(one.container_id.as_ref()?.rsplit_once('/')?.1));
-        let processes = containers.flat_map(processes_of).collect::<Vec<_>>();
-        ensure!(!processes.is_empty(), "{pod} has no process here: {statuses:?}");
-        let killed = Command::new("kill").arg("-KILL").args(&processes).status()?;
-        ensure!(killed.success(), "the processes {processes:?} of {pod} are not to be killed");
+        let processes = processes::of_pod(&pods.get(pod).await?);
+        ensure!(!processes.is_empty(), "{pod} has no process here");
+        processes::signal("KILL", &processes)?;
     }
     pods.delete(pod, &DeleteParams::default().grace_period(0)).await?;
     Ok(())
-}
-
-/// Numbers of the processes of a container on this machine, which its name in their control groups tells.
-fn processes_of(container: &str) -> Vec<String> {
-    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
-    let ours = processes.filter(|process| {
-        fs::read_to_string(process.path().join("cgroup")).is_ok_and(|groups| groups.contains(container))
-    });
-    ours.map(|process| process.file_name().to_string_lossy().into_owned())
-        .filter(|name| name.bytes().all(|byte| byte.is_ascii_digit()))
-        .collect()
 }
 
 /// What a process of the operator answers at this path.

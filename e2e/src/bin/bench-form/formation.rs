@@ -6,16 +6,14 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use jiff::Timestamp;
 use keyslot_e2e::Namespace;
-use keyslot_e2e::clusters::Cluster;
+use keyslot_e2e::bench::nodes::password;
+use keyslot_e2e::bench::shape::Shape;
 use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
 
 use crate::nodes;
 use crate::pods;
-use crate::shape::Shape;
 
-/// The name of every cluster here: each has a namespace of its own.
-pub const NAME: &str = "bench";
 /// Ends a run that hangs; it measures nothing.
 const PATIENCE: Duration = Duration::from_mins(3);
 
@@ -54,13 +52,4 @@ pub async fn look_on(
     let within = timeout(PATIENCE, both).await;
     let (running, formed) = within.with_context(|| format!("not formed after {PATIENCE:?}"))??;
     Ok(Moments { last_start: pods::last_start(namespace).await?, running, formed })
-}
-
-/// The password of the operator's user.
-async fn password(namespace: &Namespace) -> Result<String> {
-    cluster(namespace).secret(&format!("{NAME}-system"), "operator-password").await
-}
-
-pub fn cluster(namespace: &Namespace) -> Cluster {
-    Cluster::named(namespace, NAME)
 }

@@ -6,13 +6,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use futures::future::try_join_all;
 use jiff::Timestamp;
+use keyslot_e2e::bench::nodes::{USER, addresses, connect, field};
+use keyslot_e2e::bench::{NAME, cluster};
 use keyslot_e2e::{Namespace, audit};
 use redis::aio::MultiplexedConnection;
 use tokio::time::sleep;
-
-use crate::formation::{NAME, cluster};
-use crate::nodes::{USER, connect, field};
-use crate::pods;
 
 /// The last words about what was done are written by then.
 const UNTIL_QUIET: Duration = Duration::from_secs(35);
@@ -43,7 +41,7 @@ impl Idle {
 /// Waits until the cluster has come to rest, and then counts for this long.
 pub async fn measure(namespace: &Namespace, time: Duration) -> Result<Idle> {
     let password = cluster(namespace).secret(&format!("{NAME}-user-{ASKER}"), "password").await?;
-    let addresses = pods::addresses(namespace).await?;
+    let addresses = addresses(namespace).await?;
     let connected = addresses.values().map(|ip| connect(*ip, ASKER, &password));
     let mut connections = try_join_all(connected).await?;
     sleep(UNTIL_QUIET).await;

@@ -5,6 +5,8 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use keyslot_api::conditions::ConditionType;
 use keyslot_api::v1alpha1::{Persistence, RedisCluster, RetentionPolicy, Storage};
+use keyslot_e2e::bench::shape::Shape;
+use keyslot_e2e::bench::{NAME, cluster};
 use keyslot_e2e::clusters;
 use keyslot_e2e::settings::Server;
 use keyslot_e2e::{Namespace, wait};
@@ -12,9 +14,8 @@ use kube::api::{Patch, PatchParams};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use crate::formation::{self, Moments, NAME, between};
+use crate::formation::{self, Moments, between};
 use crate::pods;
-use crate::shape::Shape;
 
 /// What one run has shown, in seconds.
 pub struct Run {
@@ -28,7 +29,7 @@ pub struct Run {
 /// Applies the resource and looks on until it is Ready and the nodes themselves agree.
 pub async fn form(namespace: &Namespace, server: Server, shape: Shape, storage: Option<&str>) -> Result<Run> {
     let resource = resource(server, shape, storage);
-    let clusters = formation::cluster(namespace);
+    let clusters = cluster(namespace);
     let apply = async {
         let applied = Timestamp::now();
         let manager = PatchParams::apply("bench-form").force();

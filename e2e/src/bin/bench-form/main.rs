@@ -7,27 +7,24 @@
 mod formation;
 mod idle;
 mod keyslot;
-mod machine;
 mod memory;
 mod nodes;
 mod pods;
 mod redis_cli;
-mod shape;
 mod table;
 
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use clap::Parser;
-use k8s_openapi::api::core::v1::Namespace as KubeNamespace;
+use keyslot_e2e::bench::shape::Shape;
+use keyslot_e2e::bench::{in_namespace, machine, server};
 use keyslot_e2e::settings::{self, Server};
-use keyslot_e2e::{Namespace, install, report, wait};
+use keyslot_e2e::{Namespace, install};
 use kube::Client;
-use kube::api::Api;
 
 use crate::redis_cli::{Begin, Objects};
-use crate::shape::Shape;
 use crate::table::{Runs, Table};
 
 /// Measures how long the operator takes to form clusters, and what it costs; prints a Markdown table.
@@ -49,17 +46,6 @@ struct Arguments {
     /// Volumes of this size, such as 1Gi, from the default class; without it the data is in memory only.
     #[arg(long)]
     storage: Option<String>,
-}
-
-fn server(name: &str) -> Result<Server> {
-    Ok(match name {
-        "redis-7.0" => Server::Redis70,
-        "redis-8.0" => Server::Redis80,
-        "redis-8.6" => Server::Redis86,
-        "valkey-8.1" => Server::Valkey81,
-        "valkey-9.1" => Server::Valkey91,
-        _ => bail!("redis-7.0, redis-8.0, redis-8.6, valkey-8.1 or valkey-9.1"),
-    })
 }
 
 #[tokio::main]
@@ -154,23 +140,4 @@ async fn run(
         runs.push(in_namespace(client, form).await?);
     }
     Ok(())
-}
-
-/// Works in a new namespace, and returns when nothing is left of it.
-async fn in_namespace<T>(client: &Client, work: impl AsyncFnOnce(&Namespace) -> Result<T>) -> Result<T> {
-    let namespace = Namespace::create(client).await?;
-    let done = Box::pin(work(&namespace)).await;
-    if done.is_err() {
-        report::print(&namespace).await;
-    }
-    namespace.delete().await?;
-    let namespaces = Api::<KubeNamespace>::all(client.clone());
-    wait::until("the namespace is gone", wait::A_WHILE, async || {
-        match namespaces.get_opt(&namespace.name).await? {
-            None => Ok(()),
-            Some(_) => bail!("{} is still there", namespace.name),
-        }
-    })
-    .await?;
-    done
 }

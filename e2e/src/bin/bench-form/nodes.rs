@@ -3,36 +3,19 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use futures::future::join_all;
 use jiff::Timestamp;
+use keyslot_e2e::bench::nodes::{USER, connect, field};
+use keyslot_e2e::bench::shape::Shape;
 use redis::aio::MultiplexedConnection;
-use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo, RedisConnectionInfo};
 use tokio::sync::{oneshot, watch};
 use tokio::time::{sleep, timeout};
 
-use crate::shape::Shape;
-
-pub const PORT: u16 = 6379;
-/// May ask what has to be asked here, and nothing that would count as a client's.
-pub const USER: &str = "keyslot-operator";
 const SLOTS: &str = "16384";
 /// Between two looks at all nodes; this and the time of a look are how exact the figures are.
 const PAUSE: Duration = Duration::from_millis(20);
 const ANSWER_LIMIT: Duration = Duration::from_millis(500);
-
-pub async fn connect(ip: IpAddr, user: &str, password: &str) -> Result<MultiplexedConnection> {
-    let identity =
-        RedisConnectionInfo::default().set_username(user).set_password(password).set_skip_set_lib_name();
-    let info: ConnectionInfo = ConnectionAddr::Tcp(ip.to_string(), PORT).into_connection_info()?;
-    let client = redis::Client::open(info.set_redis_settings(identity))?;
-    client.get_multiplexed_async_connection().await.with_context(|| format!("cannot connect to {ip}"))
-}
-
-/// A value of INFO or CLUSTER INFO.
-pub fn field<'a>(text: &'a str, key: &str) -> Option<&'a str> {
-    text.lines().find_map(|line| line.trim_end().strip_prefix(key)?.strip_prefix(':'))
-}
 
 /// When all nodes that there should be have answered, and when all of them said in one look that the
 /// cluster is whole. Moments are those at which the last answer of a look had come in.

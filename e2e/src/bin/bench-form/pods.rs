@@ -91,13 +91,3 @@ pub async fn last_start(namespace: &Namespace) -> Result<Timestamp> {
     });
     try_join_all(starts).await?.into_iter().max().context("there are no pods")
 }
-
-/// The addresses of the pods, by name.
-pub async fn addresses(namespace: &Namespace) -> Result<BTreeMap<String, IpAddr>> {
-    let pods = namespace.api::<Pod>().list(&ListParams::default()).await?;
-    let address = |pod: &Pod| {
-        let ip = pod.status.as_ref().and_then(|status| status.pod_ip.clone());
-        Ok((pod.name_any(), ip.with_context(|| format!("{} has no address", pod.name_any()))?.parse()?))
-    };
-    pods.iter().map(address).collect()
-}

@@ -6,6 +6,9 @@ use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret, Service};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use keyslot_e2e::Namespace;
+use keyslot_e2e::bench::NAME;
+use keyslot_e2e::bench::nodes::{PORT, addresses};
+use keyslot_e2e::bench::shape::Shape;
 use keyslot_e2e::exec::exec;
 use kube::api::PostParams;
 use kube::core::NamespaceResourceScope;
@@ -14,10 +17,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::oneshot;
 
-use crate::formation::{self, NAME};
-use crate::nodes::PORT;
+use crate::formation;
 use crate::pods;
-use crate::shape::Shape;
 
 /// What one run has shown, in seconds after the last process started.
 pub struct Run {
@@ -118,7 +119,7 @@ pub async fn form(namespace: &Namespace, objects: &Objects, shape: Shape, begin:
 }
 
 async fn create_cluster(namespace: &Namespace, shape: Shape) -> Result<()> {
-    let addresses = pods::addresses(namespace).await?;
+    let addresses = addresses(namespace).await?;
     let (first, _) = addresses.first_key_value().context("there are no pods")?;
     let nodes: Vec<String> = addresses.values().map(|ip| format!("{ip}:{PORT}")).collect();
     let replicas = shape.replicas.to_string();

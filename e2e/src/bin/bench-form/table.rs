@@ -1,12 +1,12 @@
 //! The table that is printed: one row for each figure.
 
-use std::fmt::Write as _;
+use keyslot_e2e::bench::shape::Shape;
+use keyslot_e2e::bench::table::{self, Of, aim, met, none};
 
 use crate::idle::Idle;
 use crate::keyslot;
 use crate::memory::Resident;
 use crate::redis_cli;
-use crate::shape::Shape;
 
 /// Seconds from `kubectl apply` to Ready.
 const MOST_TO_READY: f64 = 8.0;
@@ -40,11 +40,16 @@ impl Runs {
 }
 
 /// The rows, in the order in which they were measured.
-#[derive(Default)]
-pub struct Table(Vec<[String; 7]>);
+pub struct Table(table::Table);
+
+impl Default for Table {
+    fn default() -> Self {
+        Self(table::Table::of(["Keyslot", "redis-cli"]))
+    }
+}
 
 impl Table {
-    pub fn formed(&mut self, of: (&str, Shape), runs: &Runs) {
+    pub fn formed(&mut self, of: Of<'_>, runs: &Runs) {
         let keyslot = |figure: fn(&keyslot::Run) -> f64| Spread::of(runs.keyslot.iter().map(figure));
         let ready = keyslot(|run| run.apply_to_ready);
         let formed = keyslot(|run| run.start_to_formed);
@@ -62,17 +67,16 @@ impl Table {
         }
     }
 
-    pub fn idle(&mut self, of: (&str, Shape), idle: &Idle) {
+    pub fn idle(&mut self, of: Of<'_>, idle: &Idle) {
         let Idle { seconds, method, .. } = idle;
         let (writes, commands) = (idle.writes.len(), idle.most_commands());
         let figure = format!("idle for {seconds} s: API writes besides the Lease");
-        let met = if writes > 0 { "**missed**" } else { "met" };
-        self.single(&figure, of, (writes.to_string(), format!("0: {met}")));
+        self.single(&figure, of, (writes.to_string(), format!("0: {}", met(writes == 0))));
         let figure = format!("idle for {seconds} s: commands per second, busiest node ({method})");
         self.single(&figure, of, (format!("{commands:.2}"), aim(commands, MOST_COMMANDS, "")));
     }
 
-    pub fn memory(&mut self, when: &str, of: (&str, Shape), memory: Resident) {
+    pub fn memory(&mut self, when: &str, of: Of<'_>, memory: Resident) {
         let Resident { all, anonymous } = memory;
         let value = format!("{all:.1} MB ({anonymous:.1} MB anonymous)");
         let figure = format!("resident memory of the leader, {when}");
@@ -82,35 +86,22 @@ impl Table {
     fn compared(
         &mut self,
         figure: &str,
-        (server, shape): (&str, Shape),
+        of: Of<'_>,
         (ours, theirs): (&Spread, Option<&Spread>),
         aim: String,
     ) {
         let ratio = theirs.map(|theirs| format!("{:.1} ×", theirs.median / ours.median));
         let theirs = theirs.map_or_else(none, Spread::seconds);
-        let (figure, server, shape) = (figure.to_owned(), server.to_owned(), shape.to_string());
-        self.0.push([figure, server, shape, ours.seconds(), theirs, ratio.unwrap_or_else(none), aim]);
+        self.0.row(figure, of, [ours.seconds(), theirs, ratio.unwrap_or_else(none), aim]);
     }
 
-    fn single(&mut self, figure: &str, (server, shape): (&str, Shape), (value, aim): (String, String)) {
-        let (server, shape) = (server.to_owned(), shape.to_string());
-        self.0.push([figure.to_owned(), server, shape, value, none(), none(), aim]);
+    fn single(&mut self, figure: &str, of: Of<'_>, (value, aim): (String, String)) {
+        self.0.row(figure, of, [value, none(), none(), aim]);
     }
 
     pub fn markdown(&self) -> String {
-        let mut text = String::from(
-            "| figure | server | shape | Keyslot | redis-cli | ratio | aim |\n|---|---|---|---|---|---|---|\n",
-        );
-        for row in &self.0 {
-            // Writing into a String can't fail.
-            let _ = writeln!(text, "| {} |", row.join(" | "));
-        }
-        text
+        self.0.markdown()
     }
-}
-
-fn none() -> String {
-    "–".to_owned()
 }
 
 /// Seconds from the last process start, where an aim was set.
@@ -120,11 +111,6 @@ fn most_to_formed(shape: Shape) -> Option<f64> {
         (6, 1) => Some(3.5),
         _ => None,
     }
-}
-
-fn aim(value: f64, most: f64, unit: &str) -> String {
-    let met = if value <= most { "met" } else { "**missed**" };
-    format!("≤ {most}{unit}: {met}")
 }
 
 struct Spread {
@@ -158,11 +144,5 @@ mod tests {
         assert_eq!(seconds(&[3.0, 1.0, 2.0]), "2.00 s (1.00–3.00)");
         assert_eq!(seconds(&[4.0, 1.0, 2.0, 3.0]), "2.50 s (1.00–4.00)");
         assert_eq!(seconds(&[1.5]), "1.50 s (1.50–1.50)");
-    }
-
-    #[test]
-    fn a_missed_aim_is_told_with_the_aim() {
-        assert_eq!(aim(3.0, 3.0, " s"), "≤ 3 s: met");
-        assert_eq!(aim(3.51, 3.5, " s"), "≤ 3.5 s: **missed**");
     }
 }

@@ -8,6 +8,8 @@ use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::Client;
 use kube::api::{Api, ListParams};
 
+use crate::settings::OPERATOR_NAMESPACE;
+
 /// Processors, memory, Kubernetes.
 pub async fn describe(client: &Client) -> Result<String> {
     let processors = thread::available_parallelism()?;
@@ -40,8 +42,6 @@ pub fn load() -> Result<f64> {
 /// Pods that are neither the operator's nor ours: they take a share of everything.
 pub async fn other_pods(client: &Client) -> Result<usize> {
     let pods = Api::<Pod>::all(client.clone()).list(&ListParams::default()).await?;
-    let others = pods
-        .iter()
-        .filter(|pod| pod.metadata.namespace.as_deref() != Some(keyslot_e2e::settings::OPERATOR_NAMESPACE));
+    let others = pods.iter().filter(|pod| pod.metadata.namespace.as_deref() != Some(OPERATOR_NAMESPACE));
     Ok(others.count())
 }
