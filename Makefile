@@ -76,5 +76,10 @@ bench-form: ## How long forming takes beside redis-cli, and what rest costs; ARG
 	@. e2e/scripts/kubernetes.sh && start_kubernetes keyslot $(BENCH_SERVERS)
 	@cargo run --quiet --release --locked --bin bench-form -- $(ARGS)
 
-# Images for bench-form; other ones for ARGS="--servers valkey-8.1"
+.PHONY: bench-acl
+bench-acl: ## How long changes of users take, also beside a hanging pod; ARGS="--shapes 3x1" and the like are its options
+	@. e2e/scripts/kubernetes.sh && start_kubernetes keyslot $(BENCH_SERVERS)
+	@cargo run --quiet --release --locked --bin bench-acl -- $(ARGS)
+
+# Images for the benchmarks; other ones for ARGS="--servers valkey-8.1"
 BENCH_SERVERS = redis-7.0 valkey-9.1
