@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use futures::future::join_all;
 use keyslot_planner::Desired;
@@ -16,6 +17,10 @@ use super::execute::{Executed, say};
 use super::observe::NODE_LIMIT;
 use crate::context::{Context, credentials};
 use crate::nodes::Nodes;
+
+/// How long a node may take that did not answer in time when it was looked at last: what reaches the others next has to
+/// wait for the end of the pass. A node that comes back tells so by its watch.
+const SILENT_LIMIT: Duration = Duration::from_millis(250);
 
 /// What every node has now, and the worst answer to what was said to them.
 pub struct Settled {
@@ -86,7 +91,7 @@ async fn settle<N: Nodes>(
         let unread = Err(Unreachable::Other("this process does not lead any more".to_owned()));
         return SettledNode::unread(unread, Executed::NotLeader);
     }
-    let settings = ctx.nodes.observe_settings(ip, credentials, look, NODE_LIMIT).await;
+    let settings = ctx.nodes.observe_settings(ip, credentials, look, limit(before, pod)).await;
     let mut node = SettledNode::unread(settings, Executed::Done);
     let Ok(seen) = &node.settings else { return node };
     let commands = settings_for(desired, seen, desired.system.formed);
@@ -107,4 +112,31 @@ async fn settle<N: Nodes>(
     }
     node.settings = ctx.nodes.observe_settings(ip, credentials, look, NODE_LIMIT).await;
     node
+}
+
+fn limit(before: Option<&SettingsReport>, pod: &PodName) -> Duration {
+    match before.and_then(|report| report.nodes.get(pod)) {
+        Some(Err(Unreachable::TimedOut)) => SILENT_LIMIT,
+        Some(Ok(_) | Err(_)) | None => NODE_LIMIT,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_was_silent_last_time_holds_the_others_up_no_more() {
+        let pod = PodName::new("demo-0");
+        let report =
+            |look| SettingsReport { nodes: [(pod.clone(), Err(look))].into(), ..SettingsReport::default() };
+        assert_eq!(limit(Some(&report(Unreachable::TimedOut)), &pod), SILENT_LIMIT);
+        for other in [Unreachable::Refused, Unreachable::Loading] {
+            assert_eq!(limit(Some(&report(other)), &pod), NODE_LIMIT);
+        }
+        assert_eq!(
+            (limit(None, &pod), limit(Some(&SettingsReport::default()), &pod)),
+            (NODE_LIMIT, NODE_LIMIT)
+        );
+    }
 }
