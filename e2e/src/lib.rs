@@ -3,7 +3,7 @@
 //! [`with_namespace`] gives each story a namespace of its own and the operator, which is installed once
 //! per run from `deploy/`. A story says what is true in [`clusters`] and [`nodes`], waits with [`wait`],
 //! and works with data through [`client`], which runs inside the Kubernetes cluster: nothing here needs a
-//! route to a pod, so any Kubernetes will do; only [`bench`] needs the local one.
+//! route to a pod, so any Kubernetes will do; only [`mod@bench`] needs the local one.
 
 pub mod audit;
 pub mod bench;
