@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use keyslot_api::conditions::Reason;
 use keyslot_api::v1alpha1::RedisCluster;
 use keyslot_planner::Desired;
-use keyslot_planner::observed::NodeSettings;
+use keyslot_planner::observed::{NodeSettings, Unreachable};
 use keyslot_planner::settings::{
     SettingsReport, WantedSettings, node_report, system_in_force, trials, users_file,
 };
@@ -57,11 +57,19 @@ pub async fn reconcile<N: Nodes>(cluster: &RedisCluster, ctx: &Context<N>) -> Re
     tell_of_hands(cluster, &settled, ctx).await;
     memory.settings(settings);
     report(cluster, &desired, ctx).await?;
+    let is_silent = is_silent(&settled);
     let executed = settled.executed.worse(filed.unwrap_or(Executed::Done));
     let again = executed.wait().unwrap_or_else(|| next_look(&desired, Timestamp::now()));
+    // It may have missed a change, and its watch nothing.
+    let again = if is_silent { again.min(OVERDUE) } else { again };
     executed.result()?;
     secrets.map_err(Error::UserSecrets)?;
     Ok(Action::requeue(again))
+}
+
+/// A node gave no answer in time.
+fn is_silent(settled: &Settled) -> bool {
+    settled.nodes.values().any(|node| matches!(node, Err(Unreachable::TimedOut)))
 }
 
 /// Writes `users.acl` when the nodes have accepted other lines than it has. `None` when it is as it should be.
