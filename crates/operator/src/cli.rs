@@ -22,7 +22,7 @@ pub struct Arguments {
 
     /// Seconds until a changed Secret or ConfigMap has surely reached the files that pods have mounted: the kubelets'
     /// syncFrequency and a good margin. Each of the two stages of a rotation of Keyslot's own passwords takes so long.
-    #[arg(long, env = "KEYSLOT_FILES_DELAY", default_value_t = 600)]
+    #[arg(long, env = "KEYSLOT_FILES_DELAY", default_value_t = 600, value_parser = clap::value_parser!(u64).range(1..=86400))]
     pub files_delay: u64,
 
     /// Work only while holding a Lease, so that several replicas can stand by.

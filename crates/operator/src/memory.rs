@@ -144,9 +144,13 @@ impl ClusterMemory {
         }
     }
 
-    /// The topology loop has asked all nodes. Tells whose have refused for a while.
-    pub fn refusing(&self, pods: &BTreeMap<PodName, Member>) -> BTreeSet<PodName> {
-        self.lock().refusals.note(pods)
+    /// The topology loop has asked all nodes. Tells which pods have refused the other loop for a while, and whether that one
+    /// is to look again.
+    pub fn locked_out(&self, pods: &BTreeMap<PodName, Member>) -> (BTreeSet<PodName>, bool) {
+        let mut facts = self.lock();
+        let settings = facts.settings.clone();
+        let lasting = facts.refusals.note(pods, settings.as_deref());
+        (lasting, facts.refusals.wants_a_look(pods))
     }
 
     /// Somebody else has an object of that key. Tells whether that is news.

@@ -47,8 +47,7 @@ pub enum RedisCommand {
     /// `CONFIG SET` of one or more live settings in one call, all or nothing.
     SetConfig(Vec<(String, String)>),
     /// `CONFIG SET masterauth`: what the node logs in to its primary with, when it connects the next time. The only
-    /// password that is said in plaintext, since a node has to say it itself; servers keep it out of SLOWLOG and
-    /// MONITOR.
+    /// command that carries a password, since a node has to say it itself; servers keep it out of SLOWLOG and MONITOR.
     SetReplicationPassword(Password),
     /// `ACL SETUSER name token…`: all or nothing; passwords as `#<sha256>` only.
     SetUser {

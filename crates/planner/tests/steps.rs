@@ -355,9 +355,14 @@ fn a_corrected_resource_replaces_only_pods_that_hold_nothing() {
     assert!(look.plan().operations.is_empty(), "a formed cluster's change waits");
 }
 
-/// A cluster whose nodes with these numbers refuse the operator.
+/// A cluster with volumes whose nodes with these numbers refuse the operator.
 fn locked_out_of(pods: &[usize]) -> Look {
     let mut look = formed();
+    let storage = a_cluster().persistent().resource().spec.storage;
+    look.desired.in_force.storage.clone_from(&storage);
+    let Manifest::ConfigMap(config) = config_files(&look.desired) else { panic!("a ConfigMap") };
+    look.observed.config.as_mut().expect("files").files = config.data.expect("files");
+    look.observed.stateful_set.as_mut().expect("a set").in_force = Some(look.desired.in_force.clone());
     let Manifest::ConfigMap(file) = users_file(&look.desired, &baseline_users_file(&look.desired)) else {
         panic!("a ConfigMap")
     };
@@ -381,6 +386,9 @@ fn a_node_that_refuses_the_operator_starts_again_from_its_file_replicas_first() 
     ] {
         assert_eq!(locked_out_of(refusing).deleted_pods(), restarted.as_slice(), "{refusing:?}");
     }
+    let mut for_users_only = locked_out_of(&[1, 4]);
+    (for_users_only.pod(1).redis, for_users_only.pod(4).redis) = (Ok(node(1)), Ok(node(4)));
+    assert_eq!(for_users_only.deleted_pods(), ["demo-4"], "it answers, but for its users");
     let mut everybody = locked_out_of(&[0, 1, 2, 3, 4, 5]);
     assert_eq!(everybody.deleted_pods(), ["demo-3"], "by its label");
     (0..6).for_each(|i| everybody.pod(i).labels.role = None);
@@ -396,16 +404,27 @@ fn a_node_that_refuses_the_operator_is_left_alone_where_a_restart_may_lose_somet
     let plan = alone.plan();
     assert!(alone.deleted_pods().is_empty() && plan.message.contains("SECURITY.md"), "{plan:?}");
 
-    let spoiled: [(&str, Spoil); 6] = [
+    let mut in_memory = locked_out_of(&[0, 3]);
+    in_memory.desired.in_force.storage = None;
+    assert!(in_memory.deleted_pods().is_empty(), "its primary could not give it its copy again");
+    let mut few = locked_out_of(&[0]);
+    for i in 1..6 {
+        let node = few.node(i);
+        node.peers.retain(|_, peer| peer.primary != Some(true) || peer.slots.contains(0));
+        node.role = role(if i < 3 { i + 3 } else { i });
+    }
+    assert!(few.deleted_pods().is_empty(), "nobody is left to elect its replica");
+
+    let spoiled: [(&str, Spoil); 8] = [
+        ("another pod is not ready", |look| look.pod(5).ready = false),
+        ("another pod came back empty", |look| look.node(5).role = primary_with(SlotSet::empty())),
         ("for a moment only", |look| look.observed.locked_out.clear()),
         ("another pod is away", |look| look.pod(5).redis = Err(Unreachable::TimedOut)),
         ("another pod goes", |look| look.pod(5).terminating = true),
         ("a replica is behind", |look| {
             look.node(5).role = Role::Replica { of: id(2), offset: 0, link_up: false, source: None };
         }),
-        ("the file is another one", |look| {
-            look.desired.system.passwords.operator = Some("another".into());
-        }),
+        ("the file is another one", |look| look.observed.acl.as_mut().expect("files").files.clear()),
         ("nothing has formed", |look| look.observed.formed = false),
     ];
     for (why, spoil) in spoiled {

@@ -147,7 +147,7 @@ pub struct SystemRotationStatus {
     /// How far it has come. It goes on when every node has had all passwords for the operator's `--files-delay`.
     pub stage: SystemRotationStage,
 
-    /// Since when every node has had the passwords of this stage.
+    /// `Announced`: since when every node has had the next passwords. `InUse`: since when the new ones are used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<String>,
 }

@@ -19,7 +19,6 @@ use crate::nodes::Nodes;
 use crate::reconcile::base_objects::bring_up;
 use crate::reconcile::dereference::dereference;
 use crate::reconcile::execute::{Executed, execute, execute_each};
-use crate::reconcile::locked_out::locked_out;
 use crate::reconcile::observe::observe;
 use crate::reconcile::report::report;
 use crate::reconcile::{Error, passwords};
@@ -38,10 +37,9 @@ pub async fn reconcile<N: Nodes>(cluster: &RedisCluster, ctx: &Context<N>) -> Re
     let brought_up = bring_up(cluster, &desired, ctx).await;
     let mut observed = observe(&desired, ctx).await?;
     let memory = ctx.memory.of(cluster.meta());
-    let refusing = memory.refusing(&observed.pods);
-    observed.locked_out = locked_out(&refusing, memory.facts().settings.as_deref());
-    if observed.locked_out.len() < refusing.len() {
-        // The settings loop asks less; it may get in and put the operator's user right.
+    let (locked_out, look_again) = memory.locked_out(&observed.pods);
+    observed.locked_out = locked_out;
+    if look_again {
         ctx.triggers.settings(&ClusterRef::of(cluster.meta()));
     }
     let plan = next_step(&desired, &observed, Timestamp::now());

@@ -1,5 +1,5 @@
-//! Nodes that refuse the operator: a moment of it proves nothing, since the settings loop may be about to put its user
-//! right, and an address may just have gone to another pod.
+//! Nodes that refuse the operator its look at their users: a moment of it proves nothing, since an address may just have gone
+//! to another pod. Whoever can't look there can put nothing right either.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -17,34 +17,34 @@ const FOR_A_WHILE: Duration = Duration::from_secs(30);
 pub struct Refusals(BTreeMap<Uid, Instant>);
 
 impl Refusals {
-    /// Takes note of a look at all pods. Tells which have refused in every look for a while.
-    pub fn note(&mut self, pods: &BTreeMap<PodName, Member>) -> BTreeSet<PodName> {
-        let refusing = pods.values().filter(|member| is_refusal(&member.redis)).map(|member| &member.uid);
+    /// Takes note of the last look at users. Tells which pods have refused it for a while.
+    pub fn note(
+        &mut self,
+        pods: &BTreeMap<PodName, Member>,
+        settings: Option<&SettingsReport>,
+    ) -> BTreeSet<PodName> {
+        let refuses = |pod: &PodName| {
+            let last = settings.and_then(|report| report.nodes.get(pod));
+            matches!(last, Some(Err(Unreachable::AuthenticationFailed)))
+        };
+        let refusing = pods.iter().filter(|(pod, _)| refuses(pod)).map(|(_, member)| &member.uid);
         let since = |uid: &Uid| self.0.get(uid).copied().unwrap_or_else(Instant::now);
         self.0 = refusing.map(|uid| (uid.clone(), since(uid))).collect();
         let lasts =
             |member: &Member| self.0.get(&member.uid).is_some_and(|since| since.elapsed() >= FOR_A_WHILE);
         pods.iter().filter(|(_, member)| lasts(member)).map(|(pod, _)| pod.clone()).collect()
     }
-}
 
-/// Those of them that refused the settings loop too, when it looked last.
-pub fn locked_out(lasting: &BTreeSet<PodName>, settings: Option<&SettingsReport>) -> BTreeSet<PodName> {
-    let refused = |pod: &&PodName| {
-        let last = settings.and_then(|report| report.nodes.get(*pod));
-        last.is_some_and(is_refusal)
-    };
-    lasting.iter().filter(refused).cloned().collect()
-}
-
-fn is_refusal<T>(look: &Result<T, Unreachable>) -> bool {
-    matches!(look, Err(Unreachable::AuthenticationFailed))
+    /// Whether a look at users is due: a node refuses it, or refuses something else and may be put right by it.
+    pub fn wants_a_look(&self, pods: &BTreeMap<PodName, Member>) -> bool {
+        let refuses = |member: &Member| matches!(member.redis, Err(Unreachable::AuthenticationFailed));
+        !self.0.is_empty() || pods.values().any(refuses)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use keyslot_planner::settings::SettingsReport;
 
     fn pods(redis: Unreachable) -> BTreeMap<PodName, Member> {
         let member = Member {
@@ -63,24 +63,22 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn only_who_refuses_in_every_look_for_a_while_is_locked_out() {
-        let (refusing, away) = (pods(Unreachable::AuthenticationFailed), pods(Unreachable::Refused));
-        let mut refusals = Refusals::default();
-        assert!(refusals.note(&refusing).is_empty(), "not yet");
-        tokio::time::advance(FOR_A_WHILE / 2).await;
-        refusals.note(&away);
-        tokio::time::advance(FOR_A_WHILE / 2).await;
-        assert!(refusals.note(&refusing).is_empty(), "it was away in between");
-        tokio::time::advance(FOR_A_WHILE).await;
-        let lasting = refusals.note(&refusing);
-        assert_eq!(lasting.len(), 1);
-
+    async fn only_who_refuses_every_look_at_its_users_for_a_while_is_locked_out() {
         let report = |look: Unreachable| SettingsReport {
             nodes: [(PodName::new("demo-0"), Err(look))].into(),
             ..SettingsReport::default()
         };
-        assert!(locked_out(&lasting, None).is_empty(), "the settings loop may get in");
-        assert!(locked_out(&lasting, Some(&report(Unreachable::TimedOut))).is_empty());
-        assert_eq!(locked_out(&lasting, Some(&report(Unreachable::AuthenticationFailed))), lasting);
+        let (refused, silent) = (report(Unreachable::AuthenticationFailed), report(Unreachable::TimedOut));
+        let pods = pods(Unreachable::AuthenticationFailed);
+        let mut refusals = Refusals::default();
+        assert!(refusals.wants_a_look(&pods), "the other loop may get in");
+        assert!(refusals.note(&pods, Some(&refused)).is_empty(), "not yet");
+        tokio::time::advance(FOR_A_WHILE / 2).await;
+        assert!(refusals.note(&pods, Some(&silent)).is_empty());
+        tokio::time::advance(FOR_A_WHILE / 2).await;
+        assert!(refusals.note(&pods, Some(&refused)).is_empty(), "it was silent in between");
+        tokio::time::advance(FOR_A_WHILE).await;
+        assert_eq!(refusals.note(&pods, Some(&refused)).len(), 1);
+        assert!(refusals.note(&pods, None).is_empty(), "nobody has looked");
     }
 }

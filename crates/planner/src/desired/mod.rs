@@ -56,7 +56,7 @@ pub struct Inputs {
 pub struct SystemMemory {
     /// The passwords that the operator, replicas and probes log in with.
     pub passwords: SystemPasswords,
-    /// Valid besides them while they are rotated: the next ones, or the previous ones.
+    /// Valid besides them while they are rotated: the next ones, or the previous ones, as the stage says.
     pub second_passwords: SystemPasswords,
     /// How far a rotation of these has come.
     pub system_rotation: SystemRotation,

@@ -1,10 +1,10 @@
 //! New passwords for Keyslot's own users. At no time does the operator, a probe or a replica use a password that some
 //! node may not know:
 //!
-//! | stage | the second passwords are | it ends when every node and `users.acl` have had both for the files' delay |
+//! | stage | the second passwords are | it ends, a files' delay after … |
 //! |---|---|---|
-//! | announced | the next ones, used by nobody | they change places: the next ones are used from then on |
-//! | in use | the previous ones | and every node logs in to its primary with the new one: the previous ones end |
+//! | announced | the next ones, used by nobody | every node and `users.acl` had both: they change places |
+//! | in use | the previous ones | they changed places, when every replica logs in with the new one: the previous end |
 //!
 //! The delay is there because mounted files follow a change of their object late, and nobody can see when: until then a
 //! container that starts again has the former ones.
@@ -148,8 +148,11 @@ pub(super) fn advance(
         }
         None | Some(Stage::Announced(_) | Stage::InUse(_)) => {}
     }
-    if let Some(Stage::Announced(_)) = memory.system_rotation.stage {
+    if matches!(memory.system_rotation.stage, Some(Stage::Announced(_)))
+        && !memory.second_passwords.is_complete()
+    {
         memory.second_passwords.complete(&mut generate);
+        memory.system_rotation.stage = Some(Stage::Announced(None));
     }
     memory.system_rotation != before
 }

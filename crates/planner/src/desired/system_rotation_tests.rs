@@ -168,6 +168,11 @@ fn a_damaged_record_never_takes_a_password_that_is_used() {
             assert!(valid.contains(&used), "{stage}");
         }
         assert_eq!(story.stage(), "none", "{stage}");
+        let is_written = story.inputs.system.system_rotation != SystemRotation::default();
+        assert!(
+            is_written || crate::manifests::is_forgotten("system-rotation"),
+            "{stage}: it would come back"
+        );
 
         let mut story = begun();
         story.inputs.system.second_passwords.operator = None;

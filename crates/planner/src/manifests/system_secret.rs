@@ -30,7 +30,7 @@ const ROTATION: &str = "system-rotation";
 /// Whether a key that the memory does not have is to be taken out of the Secret. Others stay: somebody may have put them
 /// there.
 pub fn is_forgotten(key: &str) -> bool {
-    key.starts_with(HISTORY_PREFIX) || key.starts_with(SECOND_PREFIX)
+    key == ROTATION || key.starts_with(HISTORY_PREFIX) || key.starts_with(SECOND_PREFIX)
 }
 
 /// The Secret with all of the operator's memory. It takes no [`crate::Desired`], since the passwords in it are made

@@ -3,18 +3,22 @@
 //! Does: deletes the pod of one of them, whose server then starts from `users.acl`, which still has the user. Replicas come
 //! first; a primary follows when a replica of it answers and is in sync, for the servers elect that one meanwhile.
 //! Why here: before the wait for pods, whose words it replaces. Nothing below can do anything for such a node.
-//! Never: two at a time; while another pod is away or a replica is behind; a primary without such a replica; while the file
-//! does not let the operator in either.
+//! Never: two at a time; while another pod is away, not ready or empty; without volumes, a replica whose primary could not give
+//! it its copy again; a primary without a replica in sync, or where fewer than three primaries elect; while the file does
+//! not let the operator in either.
 
 use std::collections::BTreeSet;
 
-use crate::acl::PasswordHash;
 use crate::config::USERS_FILE;
 use crate::ids::{NodeId, PodName};
 use crate::observed::{Member, Peer, Role, RoleLabel};
 use crate::system_users::OPERATOR;
 
+use super::view::Seen;
 use super::{KubeOperation, Operation, Verdict, View, wait};
+
+/// With one or two primaries no majority is left to elect when one of them goes (Redis Cluster specification).
+const LEAST_VOTERS: usize = 3;
 
 pub(super) fn step(view: &View<'_>) -> Verdict {
     let locked_out = &view.observed.locked_out;
@@ -28,8 +32,8 @@ pub(super) fn step(view: &View<'_>) -> Verdict {
     let Some((_, pod, member)) = first else {
         let pods: Vec<&str> = locked_out.iter().map(PodName::as_str).collect();
         return wait(format!(
-            "nobody could take over from {}: no replica of it answers and is in sync; restart a pod that refuses the \
-             operator's password by hand when you can (see SECURITY.md)",
+            "{}: refusing the operator, and a restart might lose data or nobody could take over; a person has to decide (see \
+             SECURITY.md)",
             pods.join(", ")
         ));
     };
@@ -51,21 +55,64 @@ enum Turn {
 
 /// `None` when the pod must not be restarted, as far as is known.
 fn turn(view: &View<'_>, pod: &PodName, member: &Member) -> Option<Turn> {
+    let keeps_data = view.desired.in_force.storage.is_some();
     if view.nodes.is_empty() {
-        // Nobody else tells. Of a wrong label, a replica that is elected is the worst that comes.
-        return (member.labels.role == Some(RoleLabel::Replica)).then_some(Turn::Replica);
+        // Nobody else tells, but all are ready: a wrong label would be that of a primary with a replica in sync.
+        let is_replica = member.labels.role == Some(RoleLabel::Replica);
+        return (is_replica && keeps_data).then_some(Turn::Replica);
     }
+    match place(view, pod, member)? {
+        // Without volumes it comes back empty, and only a primary that answers gets its copy back.
+        Place::ReplicaOf(primary) => {
+            (keeps_data || view.nodes.contains_key(primary)).then_some(Turn::Replica)
+        }
+        Place::Primary(id) => {
+            let is_in_sync = |role: &Role| matches!(role, Role::Replica { link_up: true, .. });
+            let has_copy = view.replicas_of(id).iter().any(|copy| is_in_sync(&copy.node.role));
+            (has_copy && voters(view) >= LEAST_VOTERS).then_some(Turn::PrimaryWithCopy)
+        }
+    }
+}
+
+/// What a node is to its shard.
+enum Place<'a> {
+    ReplicaOf(&'a NodeId),
+    Primary(&'a NodeId),
+}
+
+/// As it says itself, or as every node that answers sees it.
+fn place<'a>(view: &View<'a>, pod: &PodName, member: &Member) -> Option<Place<'a>> {
+    let itself = view.nodes.values().find(|seen| seen.pod == pod);
+    if let Some(seen) = itself {
+        return Some(match &seen.node.role {
+            Role::Replica { of, .. } => Place::ReplicaOf(of),
+            Role::Primary { .. } => Place::Primary(&seen.node.id),
+        });
+    }
+    debug_assert!(member.redis.is_err(), "who answers is among the nodes");
     let seen = as_seen_by_others(view, pod, member);
-    let ids: BTreeSet<&NodeId> = seen.iter().map(|(id, _)| *id).collect();
-    if ids.len() != 1 {
+    let (id, first) = *seen.first()?;
+    let agree = |(other, peer): &(&NodeId, &Peer)| {
+        *other == id && peer.primary == first.primary && peer.replicates == first.replicates
+    };
+    if !seen.iter().all(agree) {
         return None;
     }
-    if seen.iter().all(|(_, peer)| peer.primary == Some(false) && peer.slots.is_empty()) {
-        return Some(Turn::Replica);
+    match (&first.replicates, first.primary) {
+        (Some(primary), Some(false)) if seen.iter().all(|(_, peer)| peer.slots.is_empty()) => {
+            Some(Place::ReplicaOf(primary))
+        }
+        (None, Some(true)) => Some(Place::Primary(id)),
+        _ => None,
     }
-    let is_in_sync = |role: &Role| matches!(role, Role::Replica { link_up: true, .. });
-    let mut copies = ids.into_iter().flat_map(|id| view.replicas_of(id));
-    copies.any(|copy| is_in_sync(&copy.node.role)).then_some(Turn::PrimaryWithCopy)
+}
+
+/// Primaries that elect: those that own slots, as anybody sees them.
+fn voters(view: &View<'_>) -> usize {
+    let own = view.nodes.values().filter(|seen| !seen.node.slots().is_empty()).map(|seen| &seen.node.id);
+    let peers = view.nodes.values().flat_map(|seen| &seen.node.peers);
+    let others = peers.filter(|(_, peer)| !peer.slots.is_empty()).map(|(id, _)| id);
+    own.chain(others).collect::<BTreeSet<_>>().len()
 }
 
 /// The pod's node, in the view of every node that answers.
@@ -79,23 +126,25 @@ fn as_seen_by_others<'a>(view: &View<'a>, pod: &PodName, member: &Member) -> Vec
     peers.filter(|(id, peer)| is_it(peer) && !peer.handshake && !view.nodes.contains_key(*id)).collect()
 }
 
-/// Every other pod answers, none goes, and every replica that answers has its link: a restart takes one copy away at most.
+/// Every other pod answers, every pod is ready (which a replica without its link is not), none goes, and none is an empty
+/// newcomer: a restart takes one copy away at most.
 fn others_are_well(view: &View<'_>) -> bool {
     let is_refusing = |pod: &PodName| view.observed.locked_out.contains(pod);
-    let all_there = view.unread().iter().all(|(pod, _)| is_refusing(pod));
-    let in_sync = |role: &Role| !matches!(role, Role::Replica { link_up: false, .. });
-    all_there
-        && view.observed.pods.values().all(|member| !member.terminating)
-        && view.nodes.values().all(|seen| in_sync(&seen.node.role))
+    let is_well = |seen: &Seen<'_>| match &seen.node.role {
+        Role::Replica { link_up, .. } => *link_up,
+        Role::Primary { slots, .. } => !slots.is_empty(),
+    };
+    view.unread().iter().all(|(pod, _)| is_refusing(pod))
+        && view.observed.pods.values().all(|member| member.ready && !member.terminating)
+        && view.nodes.values().all(is_well)
 }
 
-/// Whether a server that starts from the file lets the operator in.
+/// Whether a server that starts from the file lets the operator in, with all that it has to ask.
 fn file_lets_in(view: &View<'_>) -> bool {
     let text = view.observed.acl.as_ref().and_then(|file| file.files.get(USERS_FILE));
-    let Some((text, password)) = text.zip(view.desired.system.passwords.operator.as_ref()) else {
-        return false;
-    };
-    let password = format!("#{}", PasswordHash::of(password).as_str());
-    let own = format!("user {OPERATOR} ");
-    text.lines().any(|line| line.starts_with(&own) && line.split(' ').any(|word| word == password))
+    let wanted = view.desired.system_users.get(OPERATOR).filter(|rules| !rules.passwords.is_empty());
+    text.zip(wanted).is_some_and(|(text, rules)| {
+        let line = rules.file_line(OPERATOR);
+        text.lines().any(|present| present == line)
+    })
 }

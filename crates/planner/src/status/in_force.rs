@@ -8,7 +8,7 @@ use super::conditions::{Judgement, no, unknown, yes};
 use crate::config::USERS_FILE;
 use crate::desired::{Desired, Part, Problem};
 use crate::ids::PodName;
-use crate::observed::{Member, Observed, PodTrouble};
+use crate::observed::{Member, Observed, PodTrouble, Unreachable};
 use crate::plan::shard_numbers;
 use crate::settings::{SettingsReport, UserState, WantedSettings};
 use crate::slots::SlotSet;
@@ -74,6 +74,12 @@ pub(super) fn acl_applied(desired: &Desired, observed: &Observed, report: &Setti
         return no(Reason::AclNotApplied, changed(desired));
     }
     let (mut pending, mut refused, mut left) = (Vec::new(), BTreeMap::new(), Vec::new());
+    let answers = |pod: &PodName| observed.pods.get(pod).is_some_and(|member| member.redis.is_ok());
+    for (pod, look) in &report.nodes {
+        if matches!(look, Err(Unreachable::AuthenticationFailed)) && answers(pod) {
+            pending.push(format!("any user on {pod}, which refuses the operator its look at them"));
+        }
+    }
     for (pod, node) in report.nodes.iter().filter_map(|(pod, node)| Some((pod, node.as_ref().ok()?))) {
         left.extend(node.strangers.iter().map(|name| format!("{name} on {pod}")));
         for (name, state) in &node.users {
