@@ -77,9 +77,10 @@ impl Scene {
         }
     }
 
-    /// The resource is about to have these users. A list that can't be read is refused.
+    /// The resource is about to have this spec. A list of users that can't be read is refused.
     pub fn will_have(&self, spec: &Value) {
-        if let Ok(users) = serde_json::from_value(spec["users"].clone()) {
+        let users = without_nulls(&spec["users"]);
+        if let Ok(users) = serde_json::from_value(if users.is_null() { json!([]) } else { users }) {
             let mut lists = self.users.lock().unwrap_or_else(PoisonError::into_inner);
             if !lists.contains(&users) {
                 lists.push(users);
@@ -108,7 +109,9 @@ impl Scene {
 
     /// Changes the spec, as a person who edits it.
     pub async fn change(&self, spec: Value) -> Result<()> {
-        self.will_have(&spec);
+        if spec.get("users").is_some() {
+            self.will_have(&spec);
+        }
         let patch = Patch::Merge(json!({ "spec": spec }));
         self.api::<RedisCluster>().patch(NAME, &PatchParams::default(), &patch).await?;
         Ok(())
@@ -230,6 +233,18 @@ impl Scene {
             bail!("{kind} is {} {}: {}", found.status, found.reason, found.message)
         })
         .await
+    }
+}
+
+/// As the API server takes it: a field that is null is not there.
+fn without_nulls(value: &Value) -> Value {
+    match value {
+        Value::Object(fields) => {
+            let there = fields.iter().filter(|(_, value)| !value.is_null());
+            there.map(|(name, value)| (name.clone(), without_nulls(value))).collect()
+        }
+        Value::Array(items) => items.iter().map(without_nulls).collect(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value.clone(),
     }
 }
 
