@@ -44,7 +44,7 @@ pub struct Facts {
     /// Objects with names that we need and that somebody else made, as `Kind/name`.
     pub foreign: BTreeSet<String>,
     /// The newest version of Secret `<name>-system` that this process has read or written itself.
-    pub system_secret: Option<Secret>,
+    pub system_secret: Option<Arc<Secret>>,
     /// Nodes that refuse the operator.
     pub refusals: Refusals,
     /// The generation of the resource that was the newest when the API server was asked last.
@@ -137,10 +137,10 @@ impl ClusterMemory {
     }
 
     /// Secret `<name>-system` was read or written.
-    pub fn saw_system_secret(&self, secret: Option<&Secret>) {
-        let known = &mut self.lock().system_secret;
+    pub fn saw_system_secret(&self, secret: Option<Arc<Secret>>) {
         if let Some(secret) = secret {
-            *known = Some(newest(secret.clone(), known.take()));
+            let known = &mut self.lock().system_secret;
+            *known = Some(newest(secret, known.take()));
         }
     }
 

@@ -13,7 +13,7 @@ use crate::command::RedisCommand;
 use crate::desired::{Desired, Part, SystemHashes};
 use crate::ids::{PodName, RunId};
 use crate::observed::{NodeSettings, Unreachable};
-use crate::system_users::REPLICATION;
+use crate::system_users::{OPERATOR, PROBE, REPLICATION};
 
 pub use users_file::users_file;
 
@@ -56,8 +56,19 @@ pub struct SettingsReport {
     pub file_problem: Option<String>,
     /// Why a Secret of a user is not what it should be; `None` when all are.
     pub secrets_problem: Option<String>,
-    /// Keyslot's own passwords, when every pod and the file have them all.
-    pub system_in_force: Option<SystemHashes>,
+}
+
+impl SettingsReport {
+    /// Keyslot's own passwords, when every pod was looked at and has them all in force, and the file too.
+    pub fn system_in_force(&self) -> Option<&SystemHashes> {
+        let has_all = |node: &NodeReport| {
+            [OPERATOR, PROBE, REPLICATION]
+                .iter()
+                .all(|user| node.users.get(*user) == Some(&UserState::Applied))
+        };
+        let everywhere = !self.nodes.is_empty() && self.nodes.values().all(|n| n.as_ref().is_ok_and(has_all));
+        (everywhere && self.file_problem.is_none()).then_some(&self.wanted.system)
+    }
 }
 
 /// What one node has in force.
@@ -164,20 +175,6 @@ pub fn node_report(desired: &Desired, node: &NodeSettings, let_in: bool) -> Node
 fn replicates_otherwise(desired: &Desired, node: &NodeSettings) -> bool {
     let wanted = desired.system.passwords.replication.as_ref().map(PasswordHash::of);
     wanted.is_some() && node.replication_password != wanted
-}
-
-/// Keyslot's own passwords, when every pod was looked at and has them all in force.
-pub fn system_in_force(
-    desired: &Desired,
-    nodes: &BTreeMap<PodName, Result<NodeReport, Unreachable>>,
-) -> Option<SystemHashes> {
-    let has_all = |node: &Result<NodeReport, Unreachable>| {
-        let applied = |node: &NodeReport, user: &String| node.users.get(user) == Some(&UserState::Applied);
-        let users = |node: &NodeReport| desired.system_users.keys().all(|user| applied(node, user));
-        node.as_ref().is_ok_and(users)
-    };
-    let is_everywhere = !nodes.is_empty() && nodes.values().all(has_all);
-    (is_everywhere && desired.system.is_complete()).then(|| desired.system.system_hashes())
 }
 
 /// Names of the users of a node that somebody changed there since `before`: the same process had them as the resource,

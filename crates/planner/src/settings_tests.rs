@@ -123,20 +123,22 @@ fn a_replica_is_to_log_in_with_the_password_in_use_and_counts_only_when_it_does(
     let settled = obeyed(&desired, first.clone(), &settings_for(&desired, &first, true));
     let both = [PasswordHash::of(&"r".into()), PasswordHash::of(&"next".into())];
     assert_eq!(settled.users[REPLICATION].passwords, both.into());
+    let in_force = |desired: &Desired, nodes| {
+        let report =
+            SettingsReport { wanted: WantedSettings::of(desired), nodes, ..SettingsReport::default() };
+        report.system_in_force().cloned()
+    };
     let everywhere = |desired: &Desired, nodes: [&NodeSettings; 2]| {
         let report = |node| Ok(node_report(desired, node, true));
         let nodes = nodes.map(report).into_iter().enumerate();
         let nodes: BTreeMap<_, _> =
             nodes.map(|(number, node)| (PodName::new(format!("demo-{number}")), node)).collect();
-        system_in_force(desired, &nodes)
+        in_force(desired, nodes)
     };
     assert_eq!(everywhere(&desired, [&settled, &settled]), Some(desired.system.system_hashes()));
     assert_eq!(everywhere(&desired, [&settled, &first]), None);
     let silent = [(PodName::new("demo-0"), Err(Unreachable::Refused))].into();
-    assert_eq!(
-        (system_in_force(&desired, &silent), system_in_force(&desired, &BTreeMap::new())),
-        (None, None)
-    );
+    assert_eq!((in_force(&desired, silent), in_force(&desired, BTreeMap::new())), (None, None));
 
     let mut swapped = desired.clone();
     swapped.system.passwords.replication = Some("next".into());

@@ -41,8 +41,8 @@ pub struct Credentials {
 impl Credentials {
     /// Whether a login with these is one with those.
     pub fn same_as(&self, other: &Self) -> bool {
-        let texts = |of: &Self| of.passwords.iter().map(|p| p.expose_secret().to_owned()).collect::<Vec<_>>();
-        self.username == other.username && texts(self) == texts(other)
+        let ours = self.passwords.iter().map(ExposeSecret::expose_secret);
+        self.username == other.username && ours.eq(other.passwords.iter().map(ExposeSecret::expose_secret))
     }
 }
 

@@ -9,7 +9,9 @@ use keyslot_planner::acl::PasswordHash;
 use keyslot_planner::desired::{SystemMemory, SystemPasswords};
 use keyslot_planner::ids::PodName;
 use keyslot_planner::observed::NodeSettings;
-use keyslot_planner::settings::{NodeReport, node_report, settings_for, system_in_force, trials};
+use keyslot_planner::settings::{
+    NodeReport, SettingsReport, WantedSettings, node_report, settings_for, trials,
+};
 use keyslot_planner::{Desired, Inputs};
 use keyslot_redis_admin::{Credentials, NodeClient, NodeConnections, SettingsLook};
 use keyslot_testkit::redis_server::{ALL_VERSIONS, PATIENCE, RedisServer};
@@ -61,7 +63,8 @@ async fn settle(servers: &[RedisServer], client: &NodeConnections, desired: &Des
         let report: NodeReport = node_report(desired, &see(server).await, true);
         nodes.insert(PodName::new(format!("demo-{number}")), Ok(report));
     }
-    assert_eq!(system_in_force(desired, &nodes), Some(desired.system.system_hashes()), "{nodes:?}");
+    let report = SettingsReport { wanted: WantedSettings::of(desired), nodes, ..SettingsReport::default() };
+    assert_eq!(report.system_in_force(), Some(&desired.system.system_hashes()), "{report:?}");
 }
 
 fn info(server: &RedisServer, field: &str) -> String {

@@ -26,13 +26,7 @@ pub(super) async fn rotate_password(scene: &Scene) -> Result<()> {
         Ok(())
     })
     .await?;
-    until("the old password has ended", async || {
-        let valid = previous_valid_until(scene).await?;
-        ensure!(valid.is_none(), "it is valid until {valid:?}");
-        Ok(())
-    })
-    .await?;
-    scene.ready().await
+    previous_ends(scene).await
 }
 
 /// The Secret of the application changes, and what it was before ends.
@@ -44,18 +38,18 @@ pub(super) async fn change_secret(scene: &Scene, password: &str) -> Result<()> {
         Ok(())
     })
     .await?;
+    previous_ends(scene).await
+}
+
+async fn previous_ends(scene: &Scene) -> Result<()> {
     until("the former password has ended", async || {
-        let valid = previous_valid_until(scene).await?;
+        let status = scene.cluster().await?.status.unwrap_or_default();
+        let valid = status.users.into_iter().find_map(|user| user.previous_password_valid_until);
         ensure!(valid.is_none(), "it is valid until {valid:?}");
         Ok(())
     })
     .await?;
     scene.ready().await
-}
-
-async fn previous_valid_until(scene: &Scene) -> Result<Option<String>> {
-    let status = scene.cluster().await?.status.unwrap_or_default();
-    Ok(status.users.into_iter().find_map(|user| user.previous_password_valid_until))
 }
 
 /// New passwords for Keyslot's own users, from the question for them to the end of the previous ones.

@@ -7,9 +7,7 @@ use keyslot_api::conditions::Reason;
 use keyslot_api::v1alpha1::RedisCluster;
 use keyslot_planner::Desired;
 use keyslot_planner::observed::{NodeSettings, Unreachable};
-use keyslot_planner::settings::{
-    SettingsReport, WantedSettings, node_report, system_in_force, trials, users_file,
-};
+use keyslot_planner::settings::{SettingsReport, WantedSettings, node_report, trials, users_file};
 use keyslot_planner::status::Transition;
 use kube::Resource;
 use kube::runtime::controller::Action;
@@ -125,13 +123,10 @@ fn settings_report(desired: &Desired, settled: &Settled, filed: Option<&Executed
         .nodes
         .iter()
         .map(|(pod, node)| (pod.clone(), node.as_ref().map(report).map_err(Clone::clone)));
-    let nodes = nodes.collect();
-    let file_problem = file_problem(filed);
     SettingsReport {
         wanted: WantedSettings::of(desired),
-        system_in_force: system_in_force(desired, &nodes).filter(|_| file_problem.is_none()),
-        nodes,
-        file_problem,
+        nodes: nodes.collect(),
+        file_problem: file_problem(filed),
         secrets_problem: None,
     }
 }

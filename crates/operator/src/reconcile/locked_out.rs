@@ -45,20 +45,11 @@ impl Refusals {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use k8s_openapi::api::core::v1::Pod;
 
     fn pods(redis: Unreachable) -> BTreeMap<PodName, Member> {
-        let member = Member {
-            uid: Uid::new("p"),
-            ip: None,
-            host: None,
-            zone: None,
-            ready: true,
-            terminating: false,
-            revision: None,
-            labels: keyslot_planner::observed::MemberLabels::default(),
-            trouble: None,
-            redis: Err(redis),
-        };
+        let bare = crate::pods::member(&Pod::default(), None);
+        let member = Member { uid: Uid::new("p"), redis: Err(redis), ..bare };
         [(PodName::new("demo-0"), member)].into()
     }
 

@@ -2,6 +2,7 @@
 //! ended. What is new is stored before anything uses it: a password that only a server knows would lock everybody out.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
@@ -49,19 +50,19 @@ pub async fn ensure<N: Nodes>(
     let known = memory.facts().system_secret;
     let is_new_process = known.is_none();
     let copy = named(&ctx.stores.secrets, &key, &names::system(&key.name));
-    let mut seen = copy.map(|copy| system_secret::newest((*copy).clone(), known));
+    let mut seen = copy.map(|copy| system_secret::newest(copy, known));
     // What is written has to follow from the very version that it replaces.
-    let own = seen.as_ref().filter(|secret| ownership(&secret.metadata, &uid, &key.name) == Ownership::Own);
+    let own = seen.as_deref().filter(|secret| ownership(&secret.metadata, &uid, &key.name) == Ownership::Own);
     inputs.system = own.map(remembered).unwrap_or_default();
     if is_new_process || !inputs.system.formed || is_system_secret_lost(&inputs) {
         seen = match system_secret::live(owner, &ctx.client).await {
             Err(objects::Error::Foreign { object }) => {
                 return Ok(in_the_way(object, inputs, cluster, ctx));
             }
-            found => found.map_err(Error::Passwords)?,
+            found => found.map_err(Error::Passwords)?.map(Arc::new),
         };
-        memory.saw_system_secret(seen.as_ref());
-        inputs.system = seen.as_ref().map(remembered).unwrap_or_default();
+        memory.saw_system_secret(seen.clone());
+        inputs.system = seen.as_deref().map(remembered).unwrap_or_default();
         if is_system_secret_lost(&inputs) {
             // New passwords would let nobody in.
             return Ok(inputs);
@@ -73,22 +74,22 @@ pub async fn ensure<N: Nodes>(
         if !ctx.leadership.is_held() {
             return Err(Error::NotLeader);
         }
-        match store(cluster, &next, (owner, seen.as_ref()), ctx).await {
+        match store(cluster, &next, (owner, seen.as_deref()), ctx).await {
             Ok(Stored::Yes(stored)) => {
-                memory.saw_system_secret(stored.as_deref());
+                memory.saw_system_secret(stored);
                 tell(cluster, &inputs.system, &next, ctx).await;
                 inputs.system = next;
                 return Ok(inputs);
             }
             // Somebody was faster, or the watch's copy is old: what is there counts.
             Ok(Stored::NotOnThis(there)) => {
-                memory.saw_system_secret(Some(&*there));
+                memory.saw_system_secret(Some(Arc::clone(&there)));
                 inputs.system = remembered(&there);
                 if inputs.system.is_complete() {
                     // What this pass knows of the users is older than what is there: the next pass looks again.
                     return Ok(inputs);
                 }
-                seen = Some(*there);
+                seen = Some(there);
             }
             Err(objects::Error::Foreign { object }) => {
                 return Ok(in_the_way(object, inputs, cluster, ctx));
@@ -143,9 +144,9 @@ fn generate() -> SecretString {
 
 enum Stored {
     /// As this, when it was there before.
-    Yes(Option<Box<Secret>>),
+    Yes(Option<Arc<Secret>>),
     /// Nothing was written; this is what is there.
-    NotOnThis(Box<Secret>),
+    NotOnThis(Arc<Secret>),
 }
 
 /// Writes the memory: by POST, or into exactly the version that was seen.
@@ -185,14 +186,14 @@ async fn store<N: Nodes>(
                 json!({ "uid": seen.metadata.uid, "resourceVersion": seen.metadata.resource_version });
             let patch = json!({ "metadata": version, "data": data });
             match api.patch(name, &objects::merge(), &Patch::Merge(&patch)).await {
-                Ok(stored) => return Ok(Stored::Yes(Some(Box::new(stored)))),
+                Ok(stored) => return Ok(Stored::Yes(Some(Arc::new(stored)))),
                 Err(kube::Error::Api(status)) if status.is_conflict() || status.is_not_found() => {}
                 Err(source) => return Err(failed(source)),
             }
         }
     }
     match api.get_opt(name).await.map_err(failed)? {
-        Some(there) => Ok(Stored::NotOnThis(Box::new(there))),
+        Some(there) => Ok(Stored::NotOnThis(Arc::new(there))),
         None => Err(objects::Error::Replaced { object: key }),
     }
 }

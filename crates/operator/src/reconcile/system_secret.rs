@@ -1,6 +1,8 @@
 //! Secret `<name>-system` as it is now. An old copy would decide wrongly: passwords that have ended would be valid again, and
 //! those in use would end.
 
+use std::sync::Arc;
+
 use k8s_openapi::api::core::v1::Secret;
 use keyslot_api::labels::CLUSTER;
 use keyslot_planner::manifests::names;
@@ -14,7 +16,7 @@ use crate::ownership::{Ownership, ownership};
 /// The newer of the watch's copy and of what this process has read or written itself: the list that a watch begins with may
 /// be old, and what was just written takes a moment to come back. Versions of one kind of object are numbers that grow
 /// (Kubernetes, KEP-5504).
-pub fn newest(copy: Secret, known: Option<Secret>) -> Secret {
+pub fn newest(copy: Arc<Secret>, known: Option<Arc<Secret>>) -> Arc<Secret> {
     let version = |secret: &Secret| secret.resource_version().and_then(|text| text.parse::<u64>().ok());
     match known {
         Some(known) if version(&known) > version(&copy) => known,
@@ -51,7 +53,7 @@ mod tests {
         let of = |version: &str| {
             let mut secret = Secret::default();
             secret.metadata.resource_version = Some(version.to_owned());
-            secret
+            Arc::new(secret)
         };
         let newest = |copy, known: Option<&str>| newest(of(copy), known.map(of)).resource_version().unwrap();
         assert_eq!(newest("9", None), "9");

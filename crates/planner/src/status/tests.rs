@@ -61,7 +61,6 @@ fn settled() -> World {
         nodes: pods.keys().map(|pod| (pod.clone(), Ok(node.clone()))).collect(),
         file_problem: None,
         secrets_problem: None,
-        system_in_force: None,
     };
     let set = StatefulSetSeen {
         uid: Uid::new("s"),
