@@ -55,7 +55,9 @@ tier() {
 
 # Which tests failed, and the last words of each.
 failures() {
-    awk '/^test .* \.\.\. FAILED$/ { print "    " $2 }
+    awk 'because && /^    / { print "        " $0; next }
+        { because = /^Caused by:/ }
+        /^test .* \.\.\. FAILED$/ { print "    " $2 }
         /^---- .* stdout ----$/ { name = $2 }
         /^Error: / { print "    " name ": " $0 }
         /^FAILED  / { print "    " $0 }

@@ -144,13 +144,11 @@ impl ClusterMemory {
         }
     }
 
-    /// The topology loop has asked all nodes. Tells which pods have refused the other loop for a while, and whether that one
-    /// is to look again.
-    pub fn locked_out(&self, pods: &BTreeMap<PodName, Member>) -> (BTreeSet<PodName>, bool) {
+    /// Which pods have refused the settings loop for a while.
+    pub fn locked_out(&self, pods: &BTreeMap<PodName, Member>) -> BTreeSet<PodName> {
         let mut facts = self.lock();
         let settings = facts.settings.clone();
-        let lasting = facts.refusals.note(pods, settings.as_deref());
-        (lasting, facts.refusals.wants_a_look(pods))
+        facts.refusals.note(pods, settings.as_deref())
     }
 
     /// Somebody else has an object of that key. Tells whether that is news.

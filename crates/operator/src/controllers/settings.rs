@@ -45,8 +45,7 @@ pub async fn reconcile<N: Nodes>(cluster: &RedisCluster, ctx: &Context<N>) -> Re
         return Ok(Action::requeue(RESYNC));
     }
     let memory = ctx.memory.of(cluster.meta());
-    let before = memory.facts().settings;
-    let settled = settle_nodes(&desired, &members, before.as_deref(), ctx).await;
+    let settled = settle_nodes(&desired, &members, &memory.facts(), ctx).await;
     let filed = bring_file_up(&desired, &settled, ctx).await;
     let mut settings = settings_report(&desired, &settled, filed.as_ref());
     let secrets = user_secrets::write(cluster, &desired, &settings, ctx).await;

@@ -21,6 +21,7 @@ use crate::reconcile::dereference::dereference;
 use crate::reconcile::execute::{Executed, execute, execute_each};
 use crate::reconcile::observe::observe;
 use crate::reconcile::report::report;
+use crate::reconcile::settle_nodes::is_due;
 use crate::reconcile::{Error, passwords};
 
 /// How long a cluster is left alone in which nothing is to be done.
@@ -37,9 +38,8 @@ pub async fn reconcile<N: Nodes>(cluster: &RedisCluster, ctx: &Context<N>) -> Re
     let brought_up = bring_up(cluster, &desired, ctx).await;
     let mut observed = observe(&desired, ctx).await?;
     let memory = ctx.memory.of(cluster.meta());
-    let (locked_out, look_again) = memory.locked_out(&observed.pods);
-    observed.locked_out = locked_out;
-    if look_again {
+    observed.locked_out = memory.locked_out(&observed.pods);
+    if is_due(&observed.pods, memory.facts().settings.as_deref()) {
         ctx.triggers.settings(&ClusterRef::of(cluster.meta()));
     }
     let plan = next_step(&desired, &observed, Timestamp::now());

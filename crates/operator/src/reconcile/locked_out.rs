@@ -34,12 +34,6 @@ impl Refusals {
             |member: &Member| self.0.get(&member.uid).is_some_and(|since| since.elapsed() >= FOR_A_WHILE);
         pods.iter().filter(|(_, member)| lasts(member)).map(|(pod, _)| pod.clone()).collect()
     }
-
-    /// Whether a look at users is due: a node refuses it, or refuses something else and may be put right by it.
-    pub fn wants_a_look(&self, pods: &BTreeMap<PodName, Member>) -> bool {
-        let refuses = |member: &Member| matches!(member.redis, Err(Unreachable::AuthenticationFailed));
-        !self.0.is_empty() || pods.values().any(refuses)
-    }
 }
 
 #[cfg(test)]
@@ -62,7 +56,6 @@ mod tests {
         let (refused, silent) = (report(Unreachable::AuthenticationFailed), report(Unreachable::TimedOut));
         let pods = pods(Unreachable::AuthenticationFailed);
         let mut refusals = Refusals::default();
-        assert!(refusals.wants_a_look(&pods), "the other loop may get in");
         assert!(refusals.note(&pods, Some(&refused)).is_empty(), "not yet");
         tokio::time::advance(FOR_A_WHILE / 2).await;
         assert!(refusals.note(&pods, Some(&silent)).is_empty());

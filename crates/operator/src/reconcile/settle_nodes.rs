@@ -16,10 +16,11 @@ use keyslot_redis_admin::{Credentials, SettingsLook};
 use super::execute::{Executed, say};
 use super::observe::NODE_LIMIT;
 use crate::context::{Context, credentials};
+use crate::memory::Facts;
 use crate::nodes::Nodes;
 
-/// How long a node may take that did not answer in time when it was looked at last: what reaches the others next has to
-/// wait for the end of the pass. A node that comes back tells so by its watch.
+/// How long a node may take that gave neither loop an answer in time when it was looked at last: what reaches the others
+/// next has to wait for the end of the pass.
 const SILENT_LIMIT: Duration = Duration::from_millis(250);
 
 /// What every node has now, and the worst answer to what was said to them.
@@ -48,11 +49,28 @@ impl SettledNode {
     }
 }
 
-/// Settles all nodes; `before` is what was found last time.
+/// Whether nodes are to be settled although nothing has changed, after the topology loop has asked them all.
+pub fn is_due(pods: &BTreeMap<PodName, Member>, last: Option<&SettingsReport>) -> bool {
+    pods.iter().any(|(pod, member)| {
+        let was_read = last.and_then(|last| last.nodes.get(pod)).map(Result::is_ok);
+        has_missed(member.redis.as_ref().map(|_| ()), was_read)
+    })
+}
+
+/// Who answers and was not read when its users were looked at last has missed what came since; who refuses the operator
+/// may be put right by such a look.
+fn has_missed(now: Result<(), &Unreachable>, was_read: Option<bool>) -> bool {
+    match now {
+        Ok(()) => was_read == Some(false),
+        Err(why) => *why == Unreachable::AuthenticationFailed,
+    }
+}
+
+/// Settles all nodes, knowing what was found last time.
 pub async fn settle_nodes<N: Nodes>(
     desired: &Desired,
     members: &BTreeMap<PodName, Member>,
-    before: Option<&SettingsReport>,
+    facts: &Facts,
     ctx: &Context<N>,
 ) -> Settled {
     let look = SettingsLook { trials: trials(desired), config: LIVE_CONFIG.to_vec() };
@@ -61,7 +79,7 @@ pub async fn settle_nodes<N: Nodes>(
         let (Some(ip), Some(credentials)) = (member.ip, credentials) else {
             return (pod.clone(), SettledNode::unread(Err(Unreachable::NoAddress), Executed::Done));
         };
-        (pod.clone(), settle(desired, (pod, ip), (credentials, look, before), ctx).await)
+        (pod.clone(), settle(desired, (pod, ip), (credentials, look, facts), ctx).await)
     });
     let mut settled = Settled {
         nodes: BTreeMap::new(),
@@ -83,7 +101,7 @@ pub async fn settle_nodes<N: Nodes>(
 async fn settle<N: Nodes>(
     desired: &Desired,
     (pod, ip): (&PodName, IpAddr),
-    (credentials, look, before): (&Credentials, &SettingsLook, Option<&SettingsReport>),
+    (credentials, look, facts): (&Credentials, &SettingsLook, &Facts),
     ctx: &Context<N>,
 ) -> SettledNode {
     if !ctx.leadership.is_held() {
@@ -91,7 +109,7 @@ async fn settle<N: Nodes>(
         let unread = Err(Unreachable::Other("this process does not lead any more".to_owned()));
         return SettledNode::unread(unread, Executed::NotLeader);
     }
-    let settings = ctx.nodes.observe_settings(ip, credentials, look, limit(before, pod)).await;
+    let settings = ctx.nodes.observe_settings(ip, credentials, look, limit(facts, pod)).await;
     let mut node = SettledNode::unread(settings, Executed::Done);
     let Ok(seen) = &node.settings else { return node };
     let commands = settings_for(desired, seen, desired.system.formed);
@@ -99,6 +117,7 @@ async fn settle<N: Nodes>(
         return node;
     }
     node.changed = true;
+    let before = facts.settings.as_deref();
     node.by_hand = before.map_or_else(Vec::new, |before| changed_by_hand(before, desired, pod, seen));
     let on = Target { pod: pod.clone(), ip, node: seen.id.clone() };
     for command in &commands {
@@ -114,29 +133,48 @@ async fn settle<N: Nodes>(
     node
 }
 
-fn limit(before: Option<&SettingsReport>, pod: &PodName) -> Duration {
-    match before.and_then(|report| report.nodes.get(pod)) {
-        Some(Err(Unreachable::TimedOut)) => SILENT_LIMIT,
-        Some(Ok(_) | Err(_)) | None => NODE_LIMIT,
-    }
+fn limit(facts: &Facts, pod: &PodName) -> Duration {
+    let was_silent = facts.settings.as_ref().is_some_and(|last| was_silent(last, pod));
+    let seen = facts.topology.as_ref().and_then(|pass| pass.observed.pods.get(pod));
+    let answers_the_other = seen.is_some_and(|member| member.redis.is_ok());
+    if was_silent && !answers_the_other { SILENT_LIMIT } else { NODE_LIMIT }
+}
+
+fn was_silent(last: &SettingsReport, pod: &PodName) -> bool {
+    matches!(last.nodes.get(pod), Some(Err(Unreachable::TimedOut)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::Arc;
 
     #[test]
     fn who_was_silent_last_time_holds_the_others_up_no_more() {
         let pod = PodName::new("demo-0");
-        let report =
-            |look| SettingsReport { nodes: [(pod.clone(), Err(look))].into(), ..SettingsReport::default() };
-        assert_eq!(limit(Some(&report(Unreachable::TimedOut)), &pod), SILENT_LIMIT);
+        let facts = |look| {
+            let nodes = [(pod.clone(), Err(look))].into();
+            Facts {
+                settings: Some(Arc::new(SettingsReport { nodes, ..Default::default() })),
+                ..Default::default()
+            }
+        };
+        assert_eq!(limit(&facts(Unreachable::TimedOut), &pod), SILENT_LIMIT);
         for other in [Unreachable::Refused, Unreachable::Loading] {
-            assert_eq!(limit(Some(&report(other)), &pod), NODE_LIMIT);
+            assert_eq!(limit(&facts(other), &pod), NODE_LIMIT);
         }
-        assert_eq!(
-            (limit(None, &pod), limit(Some(&SettingsReport::default()), &pod)),
-            (NODE_LIMIT, NODE_LIMIT)
+        assert_eq!(limit(&Facts::default(), &pod), NODE_LIMIT);
+    }
+
+    #[test]
+    fn who_answers_again_is_looked_at_at_once_and_only_until_it_was_read() {
+        assert!(has_missed(Ok(()), Some(false)));
+        assert!(!has_missed(Ok(()), Some(true)));
+        assert!(!has_missed(Ok(()), None), "its first look is under way");
+        assert!(
+            !has_missed(Err(&Unreachable::TimedOut), Some(false)),
+            "nor would the other loop get an answer"
         );
+        assert!(has_missed(Err(&Unreachable::AuthenticationFailed), Some(true)), "the other loop may get in");
     }
 }
