@@ -12,6 +12,7 @@ use keyslot_planner::ids::PodName;
 use keyslot_planner::observed::{Member, Observed};
 use keyslot_planner::plan::Outcome;
 use keyslot_planner::settings::SettingsReport;
+use kube::ResourceExt;
 use kube::core::ObjectMeta;
 use tokio::time::Instant;
 
@@ -49,6 +50,8 @@ pub struct Facts {
     pub refusals: Refusals,
     /// The generation of the resource that was the newest when the API server was asked last.
     pub confirmed: Option<i64>,
+    /// The version of each referenced Secret that was the newest then.
+    pub newest_secrets: BTreeMap<String, String>,
 }
 
 /// A pass of the topology loop.
@@ -119,6 +122,19 @@ impl ClusterMemory {
     /// The API server knows nothing newer than this generation.
     pub fn confirm(&self, generation: Option<i64>) {
         self.lock().confirmed = generation;
+    }
+
+    /// Whether the API server had nothing newer than this Secret when it was asked last.
+    pub fn is_confirmed_secret(&self, secret: &Secret) -> bool {
+        let version = secret.metadata.resource_version.as_ref();
+        version.is_some() && version == self.lock().newest_secrets.get(&secret.name_any())
+    }
+
+    /// The API server has nothing newer than this Secret.
+    pub fn confirm_secret(&self, secret: &Secret) {
+        if let Some(version) = secret.metadata.resource_version.clone() {
+            self.lock().newest_secrets.insert(secret.name_any(), version);
+        }
     }
 
     /// A copy of what the loops found last.
@@ -226,6 +242,22 @@ mod tests {
         memory.of(&metadata("u-1")).found_foreign("Service/demo".to_owned());
         assert_eq!(memory.of(&metadata("u-1")).facts().foreign.len(), 1);
         assert!(memory.of(&metadata("u-2")).facts().foreign.is_empty());
+    }
+
+    #[test]
+    fn a_copy_of_a_secret_counts_only_in_the_version_that_the_api_server_gave() {
+        let secret = |version: &str| {
+            let version = Some(version.to_owned());
+            let metadata =
+                ObjectMeta { name: Some("p".into()), resource_version: version, ..Default::default() };
+            Secret { metadata, ..Secret::default() }
+        };
+        let memory = Memory::default().of(&metadata("u-1"));
+        assert!(!memory.is_confirmed_secret(&secret("7")), "a process that has just started");
+        memory.confirm_secret(&secret("8"));
+        assert!(memory.is_confirmed_secret(&secret("8")));
+        assert!(!memory.is_confirmed_secret(&secret("7")), "the list that its watch began with was old");
+        assert!(!memory.is_confirmed_secret(&secret("9")), "it was changed");
     }
 
     #[tokio::test(start_paused = true)]

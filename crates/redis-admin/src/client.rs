@@ -103,7 +103,9 @@ impl NodeClient for NodeConnections {
             let (link, replies) = self.ask(ip, credentials, &questions).await?;
             let half = observe::read_settings(replies, &look.trials)?;
             let replies = link.ask(&half.questions()).await?;
-            half.read(replies)
+            let settings = half.read(replies)?;
+            link.identified(settings.id.clone());
+            Ok(settings)
         };
         timeout(limit, look).await.unwrap_or(Err(Unreachable::TimedOut))
     }

@@ -127,9 +127,9 @@ pub struct RedisClusterSpec {
     pub storage: Option<Storage>,
 
     /// ACL users, by name. The user `default` is switched off unless it is listed here. Default:
-    /// none. Limits: 100 users with different names. Change: live.
+    /// none. Limits: 200 users with different names. Change: live.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 100))]
+    #[schemars(length(max = 200))]
     #[x_kube(
         merge_strategy = ListMerge::Map(vec!["name".into()]),
         validation = rules::USER_SECRETS_DIFFER,

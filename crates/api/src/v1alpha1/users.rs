@@ -32,9 +32,9 @@ pub struct User {
     pub rules: Vec<String>,
 
     /// Further, independent sets of rules (Redis' selectors): a command is allowed when `rules` or
-    /// one selector allow it as a whole. Default: none. Limits: 16. Change: live.
+    /// one selector allow it as a whole. Default: none. Limits: 8. Change: live.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 16))]
+    #[schemars(length(max = 8))]
     pub selectors: Vec<Selector>,
 
     /// Valid passwords; all entries are valid at the same time. A removed entry ends at once, with all connections of the

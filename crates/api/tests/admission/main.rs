@@ -104,8 +104,8 @@ fn more_users_than_the_limit_are_refused() {
     let mut resource = table.base;
     let users =
         |count: usize| (0..count).map(|n| serde_json::json!({ "name": format!("u{n}") })).collect::<Value>();
-    resource["spec"]["users"] = users(100);
+    resource["spec"]["users"] = users(200);
     assert_eq!(refusals(&resource, None), Vec::<String>::new());
-    resource["spec"]["users"] = users(101);
-    assert_eq!(refusals(&resource, None), ["spec.users: Too many: 101: must have at most 100 items"]);
+    resource["spec"]["users"] = users(201);
+    assert_eq!(refusals(&resource, None), ["spec.users: Too many: 201: must have at most 200 items"]);
 }

@@ -61,8 +61,9 @@ pub async fn dereference<N: Nodes>(cluster: &RedisCluster, ctx: &Context<N>) -> 
     })
 }
 
-/// The referenced Secrets. Those with their owner's consent are watched; of another one only the existence is asked
-/// for, which costs a request as long as the user has to do something about it.
+/// The referenced Secrets. Those with their owner's consent are watched, but a copy that this process has not compared
+/// with the API server's own may be old, and would bring a password back that was replaced. Of another one only the
+/// existence is asked for, which costs a request as long as the user has to do something about it.
 async fn password_secrets<N: Nodes>(
     cluster: &RedisCluster,
     key: &ClusterRef,
@@ -72,19 +73,31 @@ async fn password_secrets<N: Nodes>(
     let wanted: BTreeSet<&str> =
         passwords.filter_map(|p| p.secret_key_ref.as_ref()).map(|r| r.name.as_str()).collect();
     let api = &Api::<Secret>::namespaced(ctx.client.clone(), &key.namespace);
+    let memory = &ctx.memory.of(cluster.meta());
     let looks = wanted.into_iter().map(|name| async move {
-        if let Some(secret) = named(&ctx.stores.user_passwords, key, name) {
-            let values = secret.data.as_ref().map(texts).unwrap_or_default();
-            return Ok(Some((name.to_owned(), PasswordSecret { allowed: true, values })));
-        }
-        let there = api.get_metadata_opt(name).await.map_err(|source| {
-            Error::Dereference(objects::Error::Api { object: format!("Secret/{name}"), source })
-        })?;
-        let forbidden = || PasswordSecret { allowed: false, values: BTreeMap::new() };
-        Ok(there.map(|_| (name.to_owned(), forbidden())))
+        let failed =
+            |source| Error::Dereference(objects::Error::Api { object: format!("Secret/{name}"), source });
+        let found = match named(&ctx.stores.user_passwords, key, name) {
+            Some(copy) if memory.is_confirmed_secret(&copy) => Some(password_secret(&copy)),
+            Some(_) => api.get_opt(name).await.map_err(failed)?.map(|live| {
+                memory.confirm_secret(&live);
+                password_secret(&live)
+            }),
+            None => api.get_metadata_opt(name).await.map_err(failed)?.map(|_| PasswordSecret::default()),
+        };
+        Ok(found.map(|found| (name.to_owned(), found)))
     });
     let found: Vec<_> = try_join_all(looks).await?;
     Ok(found.into_iter().flatten().collect())
+}
+
+/// Without its owner's consent, nothing of it is known.
+fn password_secret(secret: &Secret) -> PasswordSecret {
+    let consent = secret.labels().get(labels::USER_PASSWORD);
+    if consent.is_none_or(|consent| consent != labels::USER_PASSWORD_CONSENT) {
+        return PasswordSecret::default();
+    }
+    PasswordSecret { allowed: true, values: secret.data.as_ref().map(texts).unwrap_or_default() }
 }
 
 /// What the users' own Secrets tell now.

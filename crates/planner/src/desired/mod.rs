@@ -80,7 +80,7 @@ pub struct SystemPasswords {
 }
 
 /// A referenced Secret.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct PasswordSecret {
     /// It carries label `keyslot.dev/user-password: "true"`, its owner's consent.
     pub allowed: bool,

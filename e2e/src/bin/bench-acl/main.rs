@@ -49,8 +49,8 @@ struct Arguments {
     /// Sessions of that user on each node.
     #[arg(long, default_value_t = 10)]
     sessions: usize,
-    /// Users that one patch changes; a resource may have 100.
-    #[arg(long, default_value_t = 100)]
+    /// Users that one patch changes; a resource may have 200.
+    #[arg(long, default_value_t = 200)]
     users: usize,
     /// Shape of the cluster that has them.
     #[arg(long, default_value = "6x1")]
