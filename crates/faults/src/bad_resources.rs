@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use futures::future::try_join_all;
+use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use keyslot_api::v1alpha1::RedisCluster;
 use kube::Config;
@@ -16,8 +17,9 @@ use serde_json::Value;
 
 use crate::enumerator::Ground;
 use crate::faults::Faults;
-use crate::flow::{APP_PASSWORD, End, FIRST_PASSWORD, every_field};
+use crate::flow::{APP_PASSWORD, FIRST_PASSWORD, every_field};
 use crate::operator::RunningOperator;
+use crate::oracles::invariants::End;
 use crate::oracles::snapshot::{self, differences};
 use crate::oracles::{invariants, ledger};
 use crate::report::Report;
@@ -44,6 +46,16 @@ pub enum Outcome {
     Shown,
 }
 
+impl Outcome {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Refused => "refused",
+            Self::Same => "means the same as before",
+            Self::Shown => "accepted and told",
+        }
+    }
+}
+
 /// A cluster that serves, for one mutation after the other.
 pub struct Bench {
     scene: Scene,
@@ -59,7 +71,7 @@ impl Bench {
         let faults = Arc::new(Faults::none(0, scene.truth()));
         let operator = RunningOperator::start(config, &scene.namespace, &faults);
         scene.password_secret(APP_PASSWORD, FIRST_PASSWORD).await?;
-        scene.apply(every_field()).await?;
+        scene.apply(every_field()?).await?;
         scene.ready().await?;
         ledger::write(&scene).await?;
         scene.all_ready(2).await?;
@@ -74,7 +86,8 @@ impl Bench {
         mutation.put(&mut spec).context("no such field")?;
         let generation = self.generation().await?;
         if let Some(words) = self.replace(&spec).await? {
-            ensure!(!words.trim().is_empty(), "refused without a word");
+            let name = mutation.field.split('/').nth(1).unwrap_or_default();
+            ensure!(words.contains(name), "refused, and the field is not named: {words}");
             return Ok(Outcome::Refused);
         }
         let outcome = if self.generation().await? == generation {
@@ -122,12 +135,27 @@ impl Bench {
             match api.replace(NAME, &PostParams::default(), &object).await {
                 Ok(_) => return Ok(None),
                 Err(kube::Error::Api(status)) if status.is_conflict() => {}
-                Err(kube::Error::Api(status)) if (400..500).contains(&status.code) => {
+                // Not readable, or not valid.
+                Err(kube::Error::Api(status)) if [400, 422].contains(&status.code) => {
                     return Ok(Some(status.message));
                 }
                 Err(error) => return Err(error.into()),
             }
         }
+    }
+
+    /// Waits until volumes are kept, or not, as the resource says.
+    async fn retains(&self, cluster: &RedisCluster) -> Result<()> {
+        let storage = cluster.spec.storage.as_ref().context("no storage")?;
+        let wanted = serde_json::to_value(storage.retention_policy.on_delete)?;
+        until("volumes are kept as wanted", async || {
+            let set = self.scene.api::<StatefulSet>().get(NAME).await?;
+            let policy = set.spec.and_then(|spec| spec.persistent_volume_claim_retention_policy);
+            let found = policy.and_then(|policy| policy.when_deleted);
+            ensure!(found.as_deref() == wanted.as_str(), "whenDeleted is {found:?}, not {wanted}");
+            Ok(())
+        })
+        .await
     }
 
     /// Waits until the status is about this generation and tells what became of the change.
@@ -140,13 +168,17 @@ impl Bench {
                     // In force, then: on every node, and in the file. Without the ledger's user nobody can look.
                     return invariants::hold(&self.scene, END).await;
                 }
-                Some(Told::Nothing) if is_live(field) => return Ok(()),
+                Some(Told::Nothing) if field.starts_with(RETENTION) => return self.retains(&cluster).await,
+                Some(Told::Nothing) if field.starts_with("/paused") => return Ok(()),
                 Some(Told::Nothing) | None => {}
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }
 }
+
+/// Of which a StatefulSet tells.
+const RETENTION: &str = "/storage/retentionPolicy";
 
 /// What the conditions say of a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -182,14 +214,9 @@ fn has_ledger(cluster: &RedisCluster) -> bool {
     cluster.spec.users.iter().any(|user| user.name == ledger::USER)
 }
 
-/// Fields whose changes are in force at once, so that nothing needs to be told.
-fn is_live(field: &str) -> bool {
-    ["/users", "/paused", "/storage/retentionPolicy"].iter().any(|live| field.starts_with(live))
-}
-
 /// Tries wrong values on several clusters beside each other, all of them or as many as the time allows.
 pub async fn run(ground: &Ground, seed: u64, until: Option<Instant>) -> Result<Report> {
-    let good = serde_json::to_value(every_field())?;
+    let good = serde_json::to_value(every_field()?)?;
     let all = mutations::all(&good, seed).context("the definition has no schema")?;
     let queue = Mutex::new(VecDeque::from(all));
     let report = Mutex::new(Report::default());
@@ -200,10 +227,14 @@ pub async fn run(ground: &Ground, seed: u64, until: Option<Instant>) -> Result<R
             let next = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
             let Some(mutation) = next else { break };
             let outcome = bench.try_out(&mutation).await;
-            if outcome.is_err() {
+            let is_spoilt = outcome.is_err();
+            report
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .add_bad(mutation.to_string(), outcome.map(Outcome::as_str));
+            if is_spoilt {
                 bench = set().await?;
             }
-            report.lock().unwrap_or_else(PoisonError::into_inner).add_bad(&mutation, outcome);
         }
         anyhow::Ok(())
     });

@@ -11,6 +11,7 @@ use futures::future::LocalBoxFuture;
 use keyslot_api::v1alpha1::RedisClusterSpec;
 use serde_json::json;
 
+use crate::oracles::invariants::End;
 use crate::scene::Scene;
 use acts::{
     change_and_wait, change_that_waits, create, cut_cable, cut_power, delete_files, edit_while_paused,
@@ -40,17 +41,6 @@ pub struct Flow {
     pub end: Option<End>,
 }
 
-/// A cluster at the end of a flow.
-#[derive(Clone, Copy, Debug)]
-pub struct End {
-    /// Its shards.
-    pub shards: usize,
-    /// Replicas of each.
-    pub replicas: usize,
-    /// Whether primaries are spread over machines; elections do not ask for that.
-    pub spread: bool,
-}
-
 const WHOLE: Option<End> = Some(End { shards: 3, replicas: 1, spread: true });
 /// Nodes that start again from their volumes may elect before they are met, too.
 const AFTER_ELECTIONS: Option<End> = Some(End { shards: 3, replicas: 1, spread: false });
@@ -77,144 +67,144 @@ pub const FLOWS: &[Flow] = &[
     Flow {
         name: "create",
         start: None,
-        acts: |scene| async { create(scene, plain()).await }.boxed_local(),
+        acts: |scene| create(scene, plain()).boxed_local(),
         back: |scene| scene.delete().boxed_local(),
         end: WHOLE,
     },
     Flow {
         name: "create-with-users",
         start: None,
-        acts: |scene| async { create(scene, with_users()).await }.boxed_local(),
+        acts: |scene| create(scene, with_users()).boxed_local(),
         back: |scene| scene.delete().boxed_local(),
         end: WHOLE,
     },
     Flow {
         name: "user-changed",
         start: Some(with_users),
-        acts: |scene| async { change_and_wait(scene, json!({ "users": other_users() })).await }.boxed_local(),
-        back: |scene| async { restore_users(scene).await }.boxed_local(),
+        acts: |scene| change_and_wait(scene, json!({ "users": other_users() })).boxed_local(),
+        back: |scene| restore_users(scene).boxed_local(),
         end: WHOLE,
     },
     Flow {
         name: "password-rotated",
         start: Some(with_users),
-        acts: |scene| async { rotate_password(scene).await }.boxed_local(),
-        back: |scene| async { forget_rotation(scene).await }.boxed_local(),
+        acts: |scene| rotate_password(scene).boxed_local(),
+        back: |scene| forget_rotation(scene).boxed_local(),
         end: WHOLE,
     },
     Flow {
         name: "secret-changed",
         start: Some(with_secret),
-        acts: |scene| async { change_secret(scene, OTHER_PASSWORD).await }.boxed_local(),
-        back: |scene| async { change_secret(scene, FIRST_PASSWORD).await }.boxed_local(),
+        acts: |scene| change_secret(scene, OTHER_PASSWORD).boxed_local(),
+        back: |scene| change_secret(scene, FIRST_PASSWORD).boxed_local(),
         end: WHOLE,
     },
     Flow {
         name: "system-passwords-rotated",
         start: Some(plain),
-        acts: |scene| async { rotate_system(scene).await }.boxed_local(),
-        back: |scene| async { forget_system_rotation(scene).await }.boxed_local(),
+        acts: |scene| rotate_system(scene).boxed_local(),
+        back: |scene| forget_system_rotation(scene).boxed_local(),
         end: WHOLE,
     },
     Flow {
         name: "paused-and-on-again",
         start: Some(with_users),
-        acts: |scene| async { edit_while_paused(scene).await }.boxed_local(),
-        back: |scene| async { restore_users(scene).await }.boxed_local(),
+        acts: |scene| edit_while_paused(scene).boxed_local(),
+        back: |scene| restore_users(scene).boxed_local(),
         end: WHOLE,
     },
     Flow {
         name: "change-that-waits",
         start: Some(plain),
-        acts: |scene| async { change_that_waits(scene).await }.boxed_local(),
+        acts: |scene| change_that_waits(scene).boxed_local(),
         back: |scene| {
             let back = json!({ "config": null, "resources": null, "shards": 3 });
-            async { change_and_wait(scene, back).await }.boxed_local()
+            change_and_wait(scene, back).boxed_local()
         },
         end: WHOLE,
     },
     Flow {
         name: "files-deleted-by-hand",
         start: Some(plain),
-        acts: |scene| async { delete_files(scene).await }.boxed_local(),
+        acts: |scene| delete_files(scene).boxed_local(),
         back: nothing,
         end: WHOLE,
     },
     Flow {
         name: "system-secret-lost-and-put-back",
         start: Some(plain),
-        acts: |scene| async { lose_system_secret(scene).await }.boxed_local(),
+        acts: |scene| lose_system_secret(scene).boxed_local(),
         back: nothing,
         end: WHOLE,
     },
     Flow {
         name: "pods-move",
         start: Some(on_volumes),
-        acts: |scene| async { move_pods(scene).await }.boxed_local(),
+        acts: |scene| move_pods(scene).boxed_local(),
         back: nothing,
         end: AFTER_ELECTIONS,
     },
     Flow {
         name: "power-cut",
         start: Some(on_volumes),
-        acts: |scene| async { cut_power(scene).await }.boxed_local(),
+        acts: |scene| cut_power(scene).boxed_local(),
         back: nothing,
         end: AFTER_ELECTIONS,
     },
     Flow {
         name: "node-hangs",
         start: Some(plain),
-        acts: |scene| async { let_hang(scene).await }.boxed_local(),
+        acts: |scene| let_hang(scene).boxed_local(),
         back: nothing,
         end: AFTER_ELECTIONS,
     },
     Flow {
         name: "cable-out",
         start: Some(plain),
-        acts: |scene| async { cut_cable(scene).await }.boxed_local(),
+        acts: |scene| cut_cable(scene).boxed_local(),
         back: nothing,
         end: AFTER_ELECTIONS,
     },
     Flow {
         name: "volume-lost",
         start: Some(on_volumes),
-        acts: |scene| async { lose_volume(scene).await }.boxed_local(),
+        acts: |scene| lose_volume(scene).boxed_local(),
         back: nothing,
         end: AFTER_ELECTIONS,
     },
     Flow {
         name: "killed-with-old-files",
         start: Some(with_users),
-        acts: |scene| async { kill_with_old_files(scene).await }.boxed_local(),
-        back: |scene| async { restore_users(scene).await }.boxed_local(),
+        acts: |scene| kill_with_old_files(scene).boxed_local(),
+        back: |scene| restore_users(scene).boxed_local(),
         end: AFTER_ELECTIONS,
     },
     Flow {
         name: "delete",
         start: Some(plain),
         acts: |scene| scene.delete().boxed_local(),
-        back: |scene| async { create(scene, plain()).await }.boxed_local(),
+        back: |scene| create(scene, plain()).boxed_local(),
         end: None,
     },
     Flow {
         name: "re-create-on-kept-volumes",
         start: Some(on_volumes),
-        acts: |scene| async { re_create(scene, on_volumes()).await }.boxed_local(),
+        acts: |scene| re_create(scene, on_volumes()).boxed_local(),
         back: nothing,
         end: AFTER_ELECTIONS,
     },
     Flow {
         name: "re-create-without-a-pause",
         start: Some(on_volumes),
-        acts: |scene| async { re_create_without_a_pause(scene).await }.boxed_local(),
+        acts: |scene| re_create_without_a_pause(scene).boxed_local(),
         back: nothing,
         end: AFTER_ELECTIONS,
     },
     Flow {
         name: "re-create-with-fewer-shards",
         start: Some(on_volumes),
-        acts: |scene| async { re_create_with_fewer_shards(scene).await }.boxed_local(),
-        back: |scene| async { re_create(scene, on_volumes()).await }.boxed_local(),
+        acts: |scene| re_create_with_fewer_shards(scene).boxed_local(),
+        back: |scene| re_create(scene, on_volumes()).boxed_local(),
         end: AFTER_ELECTIONS,
     },
 ];

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use clap::{Parser, Subcommand};
-use futures::future::try_join_all;
+use futures::future::join_all;
 use keyslot_faults::bad_resources;
 use keyslot_faults::enumerator::{Explored, Ground, by_flow, explore, run_all};
 use keyslot_faults::faults::{LaneLayer, Plan};
@@ -120,40 +120,42 @@ async fn ground(tier: &Tier, config: Config, parallel: u16) -> Result<Ground> {
 async fn carry_out(arguments: &Arguments, ground: &Ground) -> Result<Report> {
     let seed = arguments.seed.unwrap_or_else(rand::random);
     println!("seed {seed}");
-    let start = Instant::now();
-    let in_minutes = |minutes: u64| start + Duration::from_secs(60 * minutes);
     match &arguments.command {
         Command::Sample { minutes, flows } => {
             let chosen = match arguments.flow.as_deref() {
                 Some(name) => named(name)?,
                 None => some(*flows, seed)?,
             };
-            let flows = explored(chosen, ground, seed).await?;
-            // Whatever the exploring took.
-            let until = Instant::now() + Duration::from_secs(60 * minutes);
-            let report = run_everything(ground, &flows, (seed, &|_| true), Some(until)).await?;
-            ensure!(report.totals() != (0, 0), "nothing was run: the time was over before the first plan");
-            Ok(report)
+            let (flows, report) = explored(chosen, ground, seed).await?;
+            Ok(report.and(run_everything(ground, &flows, (seed, &|_| true), Some(*minutes)).await?))
         }
         Command::All { part } => {
-            let flows = explored(all_or(arguments.flow.as_deref())?, ground, seed).await?;
+            let (flows, report) = explored(all_or(arguments.flow.as_deref())?, ground, seed).await?;
             let is_wanted = |plan: &Plan| part.is_none_or(|part| part.has(plan));
-            run_everything(ground, &flows, (seed, &is_wanted), None).await
+            let report = report.and(run_everything(ground, &flows, (seed, &is_wanted), None).await?);
+            let is_all = part.is_none() && arguments.flow.is_none();
+            Ok(if is_all { report.with_every_fault() } else { report })
         }
         Command::Replay { plan } => {
             let plan: Plan = plan.parse()?;
-            let flows = explored(named(&plan.flow)?, ground, plan.seed).await?;
-            Ok(run_all(ground, &flows, vec![vec![plan]], None).await?.without_void())
+            let (flows, report) = explored(named(&plan.flow)?, ground, plan.seed).await?;
+            let plans = flows.iter().map(|_| vec![plan.clone()]).collect();
+            Ok(report.and(run_all(ground, &flows, plans, None).await?.without_void()))
         }
         Command::Requests => {
-            for flow in explored(all_or(arguments.flow.as_deref())?, ground, seed).await? {
+            let (flows, report) = explored(all_or(arguments.flow.as_deref())?, ground, seed).await?;
+            for flow in flows {
                 println!("{}: {:.1} s without a fault", flow.name(), flow.took().as_secs_f64());
                 flow.points().iter().for_each(|point| println!("{} | {point}", flow.name()));
             }
-            Ok(Report::default())
+            Ok(report)
         }
-        Command::BadResources { minutes } => bad_resources::run(ground, seed, minutes.map(in_minutes)).await,
+        Command::BadResources { minutes } => bad_resources::run(ground, seed, minutes.map(from_now)).await,
     }
+}
+
+fn from_now(minutes: u64) -> Instant {
+    Instant::now() + Duration::from_secs(60 * minutes)
 }
 
 fn named(name: &str) -> Result<Vec<Flow>> {
@@ -177,37 +179,49 @@ fn some(count: usize, seed: u64) -> Result<Vec<Flow>> {
     Ok(chosen)
 }
 
-/// Looks at flows without faults, beside each other.
-async fn explored(chosen: Vec<Flow>, ground: &Ground, seed: u64) -> Result<Vec<Explored>> {
+/// Looks at flows without faults, beside each other. Those that fail without any are in the report.
+async fn explored(chosen: Vec<Flow>, ground: &Ground, seed: u64) -> Result<(Vec<Explored>, Report)> {
     let begin = Instant::now();
     let queue = Mutex::new(VecDeque::from(chosen));
+    let report = Mutex::new(Report::default());
     let explorers = ground.groups.iter().map(async |group| {
         let mut flows = Vec::new();
         let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
         while let Some(flow) = next() {
-            let found = explore(ground, flow, group, seed).await;
-            flows.push(found.with_context(|| format!("{} without a fault", flow.name))?);
+            match explore(ground, flow, group, seed).await {
+                Ok(explored) => flows.push(explored),
+                Err(error) => report
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .fail(format!("{} without a fault, seed {seed}", flow.name), &error),
+            }
         }
-        anyhow::Ok(flows)
+        flows
     });
-    let flows: Vec<Explored> = try_join_all(explorers).await?.into_iter().flatten().collect();
+    let flows: Vec<Explored> = join_all(explorers).await.into_iter().flatten().collect();
     println!("{} flows explored in {:.0} s", flows.len(), begin.elapsed().as_secs_f64());
-    Ok(flows)
+    Ok((flows, report.into_inner().unwrap_or_else(PoisonError::into_inner)))
 }
 
-/// Earlier failures first, then every plan until a time.
+/// Earlier failures first, then every plan, or as many as can be run in some minutes.
 async fn run_everything(
     ground: &Ground,
     flows: &[Explored],
     (seed, is_wanted): (u64, &dyn Fn(&Plan) -> bool),
-    until: Option<Instant>,
+    minutes: Option<u64>,
 ) -> Result<Report> {
     let regressions = by_flow(REGRESSIONS)?;
     let earlier = flows.iter().map(|flow| regressions.get(flow.name()).cloned().unwrap_or_default());
-    let mut report = run_all(ground, flows, earlier.collect(), None).await?.without_void();
+    let earlier = run_all(ground, flows, earlier.collect(), None).await?.without_void();
     let plans = |flow: &Explored| flow.plans(seed).into_iter().filter(is_wanted).collect();
     let plans = flows.iter().map(plans).collect();
-    report.merge(run_all(ground, flows, plans, until).await?.with_proof());
+    // Whatever the rest took.
+    let report = run_all(ground, flows, plans, minutes.map(from_now)).await?;
+    ensure!(
+        minutes.is_none() || report.totals() != (0, 0),
+        "nothing was run: the time was over before the first plan"
+    );
+    let mut report = earlier.and(report.with_proof());
     for flow in flows {
         report.explored(flow.name(), flow.points().len());
     }

@@ -5,11 +5,12 @@ use std::fmt;
 
 use anyhow::{Result, anyhow};
 
-use crate::bad_resources::{Mutation, Outcome};
-use crate::faults::{Fault, Plan};
+use crate::faults::{Fault, Plan, Proof};
 
-/// At most one plan of so many may meet no request.
+/// At most one plan of so many of a flow may meet no request.
 const UNMET_OF: usize = 10;
+/// So many say nothing.
+const FEW: usize = 3;
 
 /// Runs and failures by flow and fault.
 #[derive(Default)]
@@ -21,8 +22,10 @@ pub struct Report {
     bad: BTreeMap<&'static str, usize>,
     /// Plans of requests that not every run has, and these runs had not.
     void: usize,
+    /// Plans whose request came, with nothing to hide after it, or refused by its server.
+    without_effect: usize,
     /// Plans of requests that two runs had, and these had not.
-    unmet: Vec<String>,
+    unmet: Vec<Plan>,
     failures: Vec<(String, String)>,
 }
 
@@ -32,19 +35,23 @@ impl Report {
         self.requests.insert(flow.to_owned(), requests);
     }
 
-    /// A run is over; `false` says that the fault did not happen, which proves nothing.
-    pub fn add(&mut self, plan: &Plan, outcome: Result<bool>) {
-        let outcome = match outcome {
-            Ok(false) if plan.depends_on_the_moment() => {
+    /// A run is over; one whose fault did not happen proves nothing.
+    pub fn add(&mut self, plan: &Plan, outcome: Result<Proof>) {
+        match outcome {
+            Ok(Proof::WithoutEffect) => {
+                self.without_effect += 1;
+                return;
+            }
+            Ok(Proof::NotMet) if plan.depends_on_the_moment() => {
                 self.void += 1;
                 return;
             }
-            Ok(false) => {
-                self.unmet.push(plan.to_string());
+            Ok(Proof::NotMet) => {
+                self.unmet.push(plan.clone());
                 return;
             }
-            other => other,
-        };
+            Ok(Proof::Happened) | Err(_) => {}
+        }
         let (runs, passed) = self.runs.entry((plan.flow.clone(), plan.fault)).or_default();
         *runs += 1;
         match outcome {
@@ -60,47 +67,64 @@ impl Report {
     /// Every one of these plans was expected to meet its request.
     #[must_use]
     pub fn without_void(mut self) -> Self {
-        if std::mem::take(&mut self.void) > 0 {
+        if std::mem::take(&mut self.void) + std::mem::take(&mut self.without_effect) > 0 {
             self.fail(
                 "a plan that was given".to_owned(),
-                &anyhow!("its request did not come, or hid nothing"),
+                &anyhow!("its request did not come, or its fault had no effect"),
             );
         }
         for plan in std::mem::take(&mut self.unmet) {
-            self.fail(plan, &anyhow!("its request did not come, so nothing was proven"));
+            self.fail(plan.to_string(), &anyhow!("its request did not come, so nothing was proven"));
         }
         self
     }
 
-    /// A few requests that only some runs have are no failure, but faults that mostly do not happen are.
+    /// A few requests that only some runs of a flow have are no failure, but faults that mostly do not happen are.
     #[must_use]
     pub fn with_proof(mut self) -> Self {
-        let (passed, _) = self.totals();
-        if self.unmet.len() * UNMET_OF > passed {
-            let words = anyhow!("{} of {passed} plans met no request", self.unmet.len());
-            self.fail("proof".to_owned(), &words);
+        let mut unmet: BTreeMap<String, usize> = BTreeMap::new();
+        for plan in &self.unmet {
+            *unmet.entry(plan.flow.clone()).or_default() += 1;
+        }
+        for (flow, unmet) in unmet {
+            let of_flow = self.runs.iter().filter(|((of, _), _)| *of == flow);
+            let runs: usize = of_flow.map(|(_, (runs, _))| runs).sum();
+            if unmet > FEW && unmet * UNMET_OF > runs {
+                let words = anyhow!("{unmet} plans met no request, and {runs} did");
+                self.fail(format!("proof of {flow}"), &words);
+            }
         }
         self
     }
 
-    /// A wrong value was tried.
-    pub fn add_bad(&mut self, mutation: &Mutation, outcome: Result<Outcome>) {
-        let kind = match outcome {
-            Ok(Outcome::Refused) => "refused",
-            Ok(Outcome::Same) => "means the same as before",
-            Ok(Outcome::Shown) => "accepted and told",
-            Err(error) => return self.fail(mutation.to_string(), &error),
-        };
-        *self.bad.entry(kind).or_default() += 1;
+    /// After every plan there is: a fault that never happened is none.
+    #[must_use]
+    pub fn with_every_fault(mut self) -> Self {
+        for fault in Fault::ALL {
+            if !self.runs.keys().any(|(_, happened)| *happened == fault) {
+                self.fail(format!("proof of {}", fault.as_str()), &anyhow!("it has never happened"));
+            }
+        }
+        self
     }
 
-    fn fail(&mut self, what: String, error: &anyhow::Error) {
+    /// A wrong value was tried, with what came of it in words.
+    pub fn add_bad(&mut self, wrong: String, outcome: Result<&'static str>) {
+        match outcome {
+            Ok(kind) => *self.bad.entry(kind).or_default() += 1,
+            Err(error) => self.fail(wrong, &error),
+        }
+    }
+
+    /// Something failed.
+    pub fn fail(&mut self, what: String, error: &anyhow::Error) {
         println!("FAILED  {what}\n    {error:#}");
         self.failures.push((what, format!("{error:#}")));
     }
 
-    /// Takes the runs of another report over.
-    pub fn merge(&mut self, other: Self) {
+    /// Both reports in one.
+    #[must_use]
+    pub fn and(mut self, other: Self) -> Self {
         for (key, (runs, passed)) in other.runs {
             let sum = self.runs.entry(key).or_default();
             *sum = (sum.0 + runs, sum.1 + passed);
@@ -110,8 +134,10 @@ impl Report {
         }
         self.requests.extend(other.requests);
         self.void += other.void;
+        self.without_effect += other.without_effect;
         self.unmet.extend(other.unmet);
         self.failures.extend(other.failures);
+        self
     }
 
     /// How many runs passed and failed.
@@ -137,11 +163,11 @@ impl fmt::Display for Report {
             writeln!(f, "| {flow} | {requests} | {} |", Fault::ALL.map(cell).join(" | "))?;
         }
         if self.void > 0 {
-            writeln!(
-                f,
-                "{} more proved nothing: no such write of the status, or nothing to hide",
-                self.void
-            )?;
+            writeln!(f, "{} more proved nothing: the status was not written so often", self.void)?;
+        }
+        if self.without_effect > 0 {
+            let count = self.without_effect;
+            writeln!(f, "{count} more had no effect: nothing to hide, or refused by the server itself")?;
         }
         for plan in &self.unmet {
             writeln!(f, "proved nothing, its request did not come in three runs: {plan}")?;

@@ -144,7 +144,7 @@ mod tests {
 
     #[test]
     fn every_field_of_the_schema_gets_wrong_values_and_each_changes_the_spec() {
-        let good = serde_json::to_value(every_field()).unwrap();
+        let good = serde_json::to_value(every_field().unwrap()).unwrap();
         let all = all(&good, 1).unwrap();
         let is_field = |one: &&Mutation| one.field.matches('/').count() == 1 && one.value.is_some();
         for field in all.iter().filter(is_field).map(|one| one.field.as_str()) {

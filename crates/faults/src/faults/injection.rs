@@ -13,7 +13,7 @@ use rand::{RngExt, SeedableRng};
 use tokio::sync::{Notify, watch};
 
 use super::never::forbidden_request;
-use super::{Fault, Lane, Plan, Point};
+use super::{Fault, Lane, Plan, Point, Proof};
 
 /// The longest time by which a seed delays a request, so that the loops interleave in ever new ways.
 const LONGEST_DELAY: Duration = Duration::from_millis(25);
@@ -50,8 +50,12 @@ struct State {
     counts: BTreeMap<(Lane, String), usize>,
     record: Record,
     fired: bool,
-    /// Events that were held back, and old lists that were shown: without any, such a fault has not happened.
-    unseen: usize,
+    /// The server has carried out the request that met the fault.
+    carried_out: bool,
+    /// Events that were held back: without any, a fault that holds them back has not happened.
+    held_back: usize,
+    /// Old lists that were shown: without any, no start was stale.
+    old_lists: usize,
     /// Lists are old ones.
     stale: bool,
     /// Who answered at an address the last time that somebody did.
@@ -95,7 +99,9 @@ impl Faults {
             counts: BTreeMap::new(),
             record: Record::default(),
             fired: false,
-            unseen: 0,
+            carried_out: false,
+            held_back: 0,
+            old_lists: 0,
             stale: false,
             nodes: BTreeMap::new(),
             passwords: BTreeSet::new(),
@@ -105,10 +111,29 @@ impl Faults {
         Self { plan, truth, start, crash: Notify::new(), held, under_way, state: Mutex::new(state) }
     }
 
-    /// Whether the planned fault has happened: the request has met it, and if it hides something, something was hidden.
-    pub fn has_fired(&self) -> bool {
+    /// Whether the planned fault has happened.
+    pub fn proof(&self) -> Proof {
         let state = self.lock();
-        state.fired && (state.unseen > 0 || !self.plan.as_ref().is_some_and(|plan| plan.fault.hides()))
+        let Some(plan) = self.plan.as_ref().filter(|_| state.fired) else { return Proof::NotMet };
+        let has_happened = match plan.fault {
+            Fault::CrashBefore | Fault::Conflict | Fault::ServerError | Fault::TooMany | Fault::Timeout => {
+                true
+            }
+            Fault::CrashAfter | Fault::AnswerLost => state.carried_out,
+            Fault::StaleStart => state.carried_out && state.old_lists > 0,
+            Fault::HoldPods | Fault::HoldSets | Fault::HoldFiles | Fault::HoldClusters => state.held_back > 0,
+        };
+        if has_happened { Proof::Happened } else { Proof::WithoutEffect }
+    }
+
+    /// The server has carried out the request that met the fault.
+    pub(super) fn was_carried_out(&self) {
+        self.lock().carried_out = true;
+    }
+
+    /// These passwords are in Secrets: nobody may tell them.
+    pub fn know(&self, passwords: BTreeSet<String>) {
+        self.lock().passwords.extend(passwords);
     }
 
     /// Ends when the operator is to die.
@@ -170,11 +195,11 @@ impl Faults {
         });
     }
 
-    /// Ends when something of this collection may be seen.
-    pub(super) async fn shown(&self, collection: &str) {
+    /// Ends when something of this collection, an event or else a sign of life, may be seen.
+    pub(super) async fn shown(&self, collection: &str, is_event: bool) {
         let mut held = self.held.subscribe();
-        if held.borrow().contains(&collection) {
-            self.lock().unseen += 1;
+        if is_event && held.borrow().contains(&collection) {
+            self.lock().held_back += 1;
         }
         // The sender is ours.
         let _ = held.wait_for(|held| !held.contains(&collection)).await;
@@ -188,10 +213,13 @@ impl Faults {
 
     /// The version in which this collection is to be shown, if it is not the present one.
     pub(super) fn old_version(&self, collection: &str) -> Option<&str> {
-        let mut state = self.lock();
-        let old = state.stale && COLLECTIONS.contains(&collection) && !self.start.is_empty();
-        state.unseen += usize::from(old);
+        let old = self.lock().stale && COLLECTIONS.contains(&collection) && !self.start.is_empty();
         old.then_some(self.start.as_str())
+    }
+
+    /// The API server has given a list as it was at the start.
+    pub(super) fn showed_old_list(&self) {
+        self.lock().old_lists += 1;
     }
 
     /// The API server has carried it out.
@@ -226,9 +254,11 @@ impl Faults {
         self.lock().nodes.get(&ip).cloned()
     }
 
-    /// Looks into what is sent to the API server: passwords belong into Secrets, and nothing that keeps data is deleted.
+    /// Looks into what is sent to the API server: passwords belong into Secrets, nothing that keeps data is deleted, and
+    /// no pod is taken away by a smaller StatefulSet.
     pub(super) fn check(&self, class: &str, body: &str) {
-        if let Some(why) = forbidden_request(class, body, &mut self.lock().passwords) {
+        let pods = self.addresses().len() as u64;
+        if let Some(why) = forbidden_request(class, body, pods, &mut self.lock().passwords) {
             self.forbid(format!("{class}: {why}"));
         }
     }
@@ -263,11 +293,12 @@ mod tests {
         let plan = Plan { flow: "f".to_owned(), at, fault: Fault::Conflict, seed: 1 };
         let truth = Truth { addresses: Box::new(BTreeSet::new), users: Box::new(Vec::new) };
         let faults = Faults::new(Some(plan), 1, String::new(), truth);
+        assert_eq!(faults.proof(), Proof::NotMet);
         let is_fault = |lane| matches!(faults.judge(lane, class.clone()), Verdict::Fault(Fault::Conflict));
         assert!(!is_fault(Lane::Topology));
         assert!(!is_fault(Lane::Settings), "the other loop counts for itself");
         assert!(is_fault(Lane::Topology));
-        assert!(faults.has_fired());
+        assert_eq!(faults.proof(), Proof::Happened);
         assert!(!is_fault(Lane::Topology));
         assert_eq!(faults.record().requests.len(), 4);
     }

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt, stream};
 use http::{Request, Response, StatusCode};
+use http_body::Frame;
 use http_body_util::{BodyExt, Full, StreamBody};
 use kube::client::Body;
 use serde_json::json;
@@ -57,6 +58,7 @@ where
         let body = body(&request);
         let created = created_name(request.method(), &body);
         let Some(class) = class(request.method(), request.uri().path(), created.as_deref()) else {
+            self.faults.check(request.method().as_str(), &body);
             return self.look(request);
         };
         let faults = Arc::clone(&self.faults);
@@ -94,10 +96,17 @@ where
         match look(request.method(), &uri) {
             Some(Look::List(collection)) => {
                 let old = self.faults.old_version(collection).and_then(|version| at_version(&uri, version));
-                if let Some(old) = old {
-                    *request.uri_mut() = old;
+                let Some(old) = old else { return self.inner.call(request).boxed() };
+                *request.uri_mut() = old;
+                let (faults, answer) = (Arc::clone(&self.faults), self.inner.call(request));
+                async move {
+                    let answer = answer.await?;
+                    if answer.status().is_success() {
+                        faults.showed_old_list();
+                    }
+                    Ok(answer)
                 }
-                self.inner.call(request).boxed()
+                .boxed()
             }
             Some(Look::Watch(collection)) => {
                 let (faults, collection) = (Arc::clone(&self.faults), collection.to_owned());
@@ -113,10 +122,16 @@ where
 fn held_back(body: Answer, faults: Arc<Faults>, collection: String) -> Answer {
     let pieces = stream::unfold((body, faults, collection), async |(mut body, faults, collection)| {
         let piece = body.frame().await?;
-        faults.shown(&collection).await;
+        faults.shown(&collection, is_event(&piece)).await;
         Some((piece, (body, faults, collection)))
     });
     Box::new(StreamBody::new(pieces.boxed()))
+}
+
+/// Signs of life tell nothing of an object.
+fn is_event(piece: &Result<Frame<Bytes>, BoxError>) -> bool {
+    let data = piece.as_ref().ok().and_then(Frame::data_ref);
+    data.is_some_and(|data| !data.starts_with(br#"{"type":"BOOKMARK""#))
 }
 
 async fn with_fault(
@@ -128,6 +143,7 @@ async fn with_fault(
         let answer = answer.await;
         if answer.as_ref().is_ok_and(|answer| answer.status().is_success()) {
             faults.done(class);
+            faults.was_carried_out();
         }
         answer
     };

@@ -16,5 +16,6 @@ mod rights;
 pub use injection::{Faults, Record, Truth, Verdict};
 pub use kube_layer::FaultLayer;
 pub use lanes::{Lane, LaneLayer};
-pub use plan::{Fault, Plan, Point};
+pub use never::passwords;
+pub use plan::{Fault, Plan, Point, Proof};
 pub use redis_layer::FaultyNodes;

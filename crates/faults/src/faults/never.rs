@@ -14,26 +14,44 @@ const KEPT: [&str; 5] =
 
 /// Why a request to the API server must not be sent. Remembers the passwords that go into Secrets; a request without a
 /// body, or one that is no JSON, has none.
-pub(super) fn forbidden_request(class: &str, body: &str, passwords: &mut BTreeSet<String>) -> Option<String> {
-    let (verb, object) = class.split_once(' ')?;
+pub(super) fn forbidden_request(
+    class: &str,
+    body: &str,
+    pods: u64,
+    passwords: &mut BTreeSet<String>,
+) -> Option<String> {
+    let (verb, object) = class.split_once(' ').unwrap_or((class, ""));
     let kind = object.split('/').next()?;
     if verb == "delete" && KEPT.contains(&kind) {
         return Some("it keeps data, or the way to it".to_owned());
     }
+    let json = serde_json::from_str::<Value>(body).unwrap_or_default();
     if kind == "secrets" {
-        let body: Value = serde_json::from_str(body).ok()?;
-        let data: BTreeMap<String, Option<ByteString>> = serde_json::from_value(body["data"].clone()).ok()?;
-        let secret = |key: &str| key.contains("password") || key.starts_with("user.");
-        let texts = data.into_iter().filter(|(key, _)| secret(key)).filter_map(|(_, value)| value);
-        passwords.extend(
-            texts.filter_map(|value| String::from_utf8(value.0).ok()).filter(|text| text.len() >= 16),
-        );
-        return None;
+        let data: BTreeMap<String, Option<ByteString>> = serde_json::from_value(json["data"].clone()).ok()?;
+        let data = data.into_iter().filter_map(|(key, value)| Some((key, value?))).collect();
+        passwords.extend(self::passwords(&data));
+        let users = data.get("users.acl").map(|value| String::from_utf8_lossy(&value.0));
+        let is_plain = users.is_some_and(|users| users.contains(" >"));
+        return is_plain.then(|| "a password in plain text".to_owned());
+    }
+    if object.split('/').count() == 2 && kind == "statefulsets" {
+        let fewer = verb != "create" && json["spec"]["replicas"].as_u64().is_some_and(|wanted| wanted < pods);
+        if fewer || json["spec"]["persistentVolumeClaimRetentionPolicy"]["whenScaled"] == "Delete" {
+            return Some(format!("it takes some of {pods} pods away, or volumes with them"));
+        }
     }
     passwords
         .iter()
         .any(|password| body.contains(password.as_str()))
         .then(|| "it tells a password".to_owned())
+}
+
+/// The passwords in a Secret; what is shorter than a generated one may stand elsewhere by chance.
+pub fn passwords(data: &BTreeMap<String, ByteString>) -> BTreeSet<String> {
+    let is_secret = |key: &str| key.contains("password") || key.starts_with("user.");
+    let texts = data.iter().filter(|(key, _)| is_secret(key));
+    let texts = texts.filter_map(|(_, value)| String::from_utf8(value.0.clone()).ok());
+    texts.filter(|text| text.len() >= 16).collect()
 }
 
 /// Why a command must not be said while these nodes are at these addresses; nobody knows who is at some.
@@ -44,20 +62,26 @@ pub(super) fn forbidden(
 ) -> Option<String> {
     let mut nodes = at.iter().filter_map(|(_, node)| node.as_ref());
     let node = nodes.clone().find(|node| node.id == on.node);
+    let unknown = at.iter().find(|(_, node)| node.is_none()).map(|(ip, _)| ip);
     match command {
         RedisCommand::Forget(id) => {
-            if let Some((ip, _)) = at.iter().find(|(_, node)| node.is_none()) {
+            if let Some(ip) = unknown {
                 return Some(format!("{id} may be at {ip}, where nobody answers"));
             }
             let there = nodes.find(|node| node.id == *id)?;
             Some(format!("{id} lives, or nobody knows better; it has {} slots", there.slots().len()))
         }
         RedisCommand::Replicate(of) => {
-            let node = node?;
+            let Some(node) = node else {
+                return Some(format!("nobody knows what it would lose to follow {of}"));
+            };
             let empties = node.is_primary() && (!node.slots().is_empty() || node.holds_data());
             empties.then(|| format!("it would lose its {} keys to follow {of}", node.keys))
         }
         RedisCommand::AddSlots(slots) => {
+            if let Some(ip) = unknown {
+                return Some(format!("{ip} may own some of {slots}, and nobody answers there"));
+            }
             let owner = nodes.find(|node| !node.slots().intersection(slots).is_empty())?;
             Some(format!("{} owns some of {slots}", owner.id))
         }
@@ -71,6 +95,9 @@ pub(super) fn forbidden(
             plain.then(|| "a password in plain text".to_owned())
         }
         RedisCommand::TakeOver => {
+            if let Some(ip) = unknown {
+                return Some(format!("{ip} may hold data, and nobody answers there"));
+            }
             let holder = nodes.find(|node| node.holds_data())?;
             Some(format!("{} holds data, which may not have reached the replica", holder.id))
         }
@@ -157,7 +184,7 @@ mod tests {
     #[test]
     fn passwords_belong_into_secrets_and_what_keeps_data_is_not_deleted() {
         let mut passwords = BTreeSet::new();
-        let mut why = |class: &str, body: &str| forbidden_request(class, body, &mut passwords).is_some();
+        let mut why = |class: &str, body: &str| forbidden_request(class, body, 6, &mut passwords).is_some();
         // `secret-of-16-letters` as Kubernetes writes it.
         let secret = r#"{"data":{"operator-password":"c2VjcmV0LW9mLTE2LWxldHRlcnM="}}"#;
         assert!(!why("create secrets/demo-system", secret));
@@ -165,5 +192,13 @@ mod tests {
         assert!(!why("patch configmaps/demo-acl", r#"{"data":{"users.acl":"user a #ab12"}}"#));
         assert!(why("delete persistentvolumeclaims/data-demo-0", ""));
         assert!(!why("delete pods/demo-0", ""));
+        assert!(why("POST", r#"{"note":"secret-of-16-letters"}"#), "an Event");
+        // `user a >x`, `user a #x`.
+        assert!(why("patch secrets/demo-acl", r#"{"data":{"users.acl":"dXNlciBhID54"}}"#));
+        assert!(!why("patch secrets/demo-acl", r#"{"data":{"users.acl":"dXNlciBhICN4"}}"#));
+        let set = |replicas: u32| format!(r#"{{"spec":{{"replicas":{replicas}}}}}"#);
+        assert!(why("patch statefulsets/demo", &set(5)), "there are 6 pods");
+        assert!(!why("patch statefulsets/demo", &set(6)));
+        assert!(!why("create statefulsets/demo", &set(4)), "of a resource before");
     }
 }

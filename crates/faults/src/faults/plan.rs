@@ -16,7 +16,7 @@ pub enum Fault {
     CrashAfter,
     /// 409: somebody else was faster. A node refuses.
     Conflict,
-    /// 500. A node refuses.
+    /// 500. A node says that it reads its data.
     ServerError,
     /// 429 with `Retry-After`. A node says that it is not so far yet.
     TooMany,
@@ -129,11 +129,22 @@ pub struct Plan {
     pub seed: u64,
 }
 
+/// Whether a planned fault has happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Proof {
+    /// It has.
+    Happened,
+    /// Its request did not come.
+    NotMet,
+    /// Its request came, and there was nothing to hide after it, or the server refused what was to be carried out.
+    WithoutEffect,
+}
+
 impl Plan {
-    /// Whether a run may pass it by: how often the status is written depends on when nodes answer, which loop makes
-    /// passwords on which one is first, and whether there is something to hide on what happens next.
+    /// Whether a run may pass its request by: how often the status is written depends on when nodes answer, and which
+    /// loop makes passwords on which one is first.
     pub fn depends_on_the_moment(&self) -> bool {
-        self.at.class.ends_with("/status") || self.at.class.ends_with("-system") || self.fault.hides()
+        self.at.class.ends_with("/status") || self.at.class.ends_with("-system")
     }
 }
 

@@ -66,6 +66,13 @@ impl FaultyNodes {
         }
     }
 
+    /// Waits until a node has carried out what was said to it, or has refused.
+    async fn carried_out(&self, said: impl Future<Output = Result<(), CommandError>>) {
+        if said.await.is_ok() {
+            self.faults.was_carried_out();
+        }
+    }
+
     /// A replica must not log in with a password that some node does not know. Nobody can ask a silent one.
     async fn refused_somewhere(&self, password: &Password) -> Option<String> {
         let refusals = self.faults.addresses().into_iter().map(async |ip| {
@@ -142,21 +149,22 @@ impl NodeClient for FaultyNodes {
             }
             Verdict::Fault(Fault::CrashBefore) => self.faults.die().await,
             Verdict::Fault(Fault::CrashAfter) => {
-                let _ = said.await;
+                self.carried_out(said).await;
                 self.faults.die().await
             }
-            Verdict::Fault(Fault::Conflict | Fault::ServerError) => Err(refused("ERR made up by a test")),
+            Verdict::Fault(Fault::Conflict) => Err(refused("ERR made up by a test")),
+            Verdict::Fault(Fault::ServerError) => Err(CommandError::Unreachable(Unreachable::Loading)),
             Verdict::Fault(Fault::TooMany) => Err(CommandError::NotYet("made up by a test".to_owned())),
             Verdict::Fault(Fault::Timeout) => {
                 tokio::time::sleep(PATIENCE).await;
                 Err(CommandError::OutcomeUnknown)
             }
             Verdict::Fault(Fault::AnswerLost) => {
-                let _ = said.await;
+                self.carried_out(said).await;
                 Err(CommandError::OutcomeUnknown)
             }
             Verdict::Fault(Fault::StaleStart) => {
-                let _ = said.await;
+                self.carried_out(said).await;
                 self.faults.make_stale();
                 self.faults.die().await
             }

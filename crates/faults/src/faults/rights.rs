@@ -3,12 +3,23 @@
 use keyslot_api::v1alpha1::User;
 use keyslot_planner::acl::AclToken;
 use keyslot_planner::command::RedisCommand;
-use keyslot_planner::system_users::RESERVED_PREFIX;
+use keyslot_planner::desired::SystemMemory;
+use keyslot_planner::system_users::{RESERVED_PREFIX, system_users};
 
 /// Why a command must not be said while the resource has had only these lists of users.
 pub(super) fn ungiven(command: &RedisCommand, lists: &[Vec<User>]) -> Option<String> {
     match command {
-        RedisCommand::SetUser { name, .. } if name.starts_with(RESERVED_PREFIX) => None,
+        RedisCommand::SetUser { name, tokens, .. } if name.starts_with(RESERVED_PREFIX) => {
+            let own = system_users(&SystemMemory::default()).remove(name);
+            let is_own =
+                own.is_some_and(|own| without_passwords(&own.setuser_tokens()) == without_passwords(tokens));
+            (!is_own).then(|| format!("{name} is not to have this"))
+        }
+        RedisCommand::DeleteUser(name) if name.starts_with(RESERVED_PREFIX) => {
+            system_users(&SystemMemory::default())
+                .contains_key(name)
+                .then(|| format!("{name} is Keyslot's own"))
+        }
         RedisCommand::SetUser { name, tokens, .. } => {
             let permissions = without_passwords(tokens);
             let is_given = permissions == ["resetpass"]
@@ -76,6 +87,13 @@ mod tests {
             assert!(ungiven(&said(bad), &lists).is_some(), "{bad}");
         }
         assert_eq!(ungiven(&said("reset off"), &[list("+get", false)]), None);
+        let own = |rules: &str| {
+            let tokens = rules.split(' ').map(|word| AclToken::parse(word).unwrap()).collect();
+            RedisCommand::SetUser { name: "keyslot-probe".to_owned(), tokens, end_sessions: false }
+        };
+        assert_eq!(ungiven(&own("reset on #ab -@all +ping +info +cluster|myid"), &lists), None);
+        assert!(ungiven(&own("reset on #ab +@all"), &lists).is_some());
+        assert!(ungiven(&RedisCommand::DeleteUser("keyslot-operator".to_owned()), &lists).is_some());
         let deleted = RedisCommand::DeleteUser("app".to_owned());
         assert!(ungiven(&deleted, &lists).is_some());
         assert_eq!(ungiven(&deleted, &[list("+get", true), Vec::new()]), None);

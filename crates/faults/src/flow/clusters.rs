@@ -1,5 +1,6 @@
 //! The clusters of flows.
 
+use anyhow::Result;
 use keyslot_api::v1alpha1::{Password, RedisClusterSpec, Rotation, SecretKeyRef, User};
 use keyslot_testkit::builders::a_cluster;
 use serde_json::json;
@@ -20,7 +21,7 @@ pub(super) fn on_volumes() -> RedisClusterSpec {
 }
 
 /// One shard with one replica, and every field that can be set on machines like ours.
-pub fn every_field() -> RedisClusterSpec {
+pub fn every_field() -> Result<RedisClusterSpec> {
     let settings = json!({
         "image": "localhost/redis:7.0",
         "shards": 1,
@@ -44,15 +45,17 @@ pub fn every_field() -> RedisClusterSpec {
         }]}}},
         "priorityClassName": "system-cluster-critical",
     });
-    let mut spec: RedisClusterSpec = serde_json::from_value(settings).unwrap_or_else(|_| plain());
-    let selectors = serde_json::from_value(json!([{ "rules": ["~other:*", "+get"] }])).unwrap_or_default();
-    let passwords =
-        serde_json::from_value(json!([{ "secretKeyRef": { "name": "app-password", "key": "password" } }]))
-            .unwrap_or_default();
-    let secret_name = Some("app-login".to_owned());
-    let app = User { selectors, passwords, secret_name, ..user("app", &["~app:*", "+@read"]) };
-    spec.users = vec![app, ledger::user()];
-    spec
+    let mut spec: RedisClusterSpec = serde_json::from_value(settings)?;
+    let app = json!({
+        "name": "app",
+        "rules": ["~app:*", "+@read"],
+        "selectors": [{ "rules": ["~other:*", "+get"] }],
+        "passwords": [{ "secretKeyRef": { "name": APP_PASSWORD, "key": "password" } }],
+        "rotation": { "gracePeriod": "1m" },
+        "secretName": "app-login",
+    });
+    spec.users = vec![serde_json::from_value(app)?, ledger::user()];
+    Ok(spec)
 }
 
 pub(super) fn with_users() -> RedisClusterSpec {

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret};
 use keyslot_api::labels::{ROLE, ROLE_PRIMARY, ROLE_REPLICA, SHARD};
+use keyslot_api::v1alpha1::AclStorage;
 use keyslot_e2e::invariants;
 use keyslot_e2e::nodes::{Known, Node};
 use keyslot_testkit::redis_server::RawConnection;
@@ -13,8 +14,18 @@ use kube::api::ListParams;
 
 use super::ledger;
 use super::logins::{Logins, lines_of_users, users_are};
-use crate::flow::End;
 use crate::scene::{NAME, PATIENCE, Scene, until};
+
+/// A cluster at the end of a flow.
+#[derive(Clone, Copy, Debug)]
+pub struct End {
+    /// Its shards.
+    pub shards: usize,
+    /// Replicas of each.
+    pub replicas: usize,
+    /// Whether primaries are spread over machines; elections do not ask for that.
+    pub spread: bool,
+}
 
 /// Waits until all invariants hold.
 pub async fn hold(scene: &Scene, end: End) -> Result<()> {
@@ -23,30 +34,56 @@ pub async fn hold(scene: &Scene, end: End) -> Result<()> {
 
 /// All invariants hold at this moment.
 pub async fn hold_now(scene: &Scene, end: End) -> Result<()> {
+    let cluster = scene.cluster().await?;
+    let (pods, nodes, lists) = look(scene).await?;
+    let check = if end.spread { invariants::check } else { invariants::check_all_but_places };
+    check(&nodes, end.shards, end.replicas)?;
+    labels_are_true(&pods, &nodes)?;
+    let file = users_file(scene, cluster.spec.acl_storage).await?;
+    let compare = move || {
+        nodes.iter().zip(&lists).try_for_each(|(node, list)| {
+            users_are(&file, list).with_context(|| format!("users of {}", node.pod))
+        })
+    };
+    tokio::task::spawn_blocking(compare).await?
+}
+
+/// Which process is in each pod, and what it is: the same at the end where no node is touched.
+pub async fn processes(scene: &Scene) -> Result<BTreeMap<String, String>> {
+    let (pods, nodes, _) = look(scene).await?;
+    let told = pods.iter().zip(&nodes).map(|(pod, node)| {
+        let line =
+            |key: &str| node.info.lines().find(|line| line.starts_with(key)).unwrap_or_default().trim();
+        let pod_uid = pod.uid().unwrap_or_default();
+        (node.pod.clone(), format!("pod {pod_uid}, {}, {}", line("run_id:"), line("role:")))
+    });
+    Ok(told.collect())
+}
+
+async fn users_file(scene: &Scene, storage: AclStorage) -> Result<String> {
+    let name = format!("{NAME}-acl");
+    match storage {
+        AclStorage::ConfigMap => {
+            let map = scene.api::<ConfigMap>().get(&name).await?;
+            map.data.unwrap_or_default().remove("users.acl").context("no users.acl")
+        }
+        AclStorage::Secret => {
+            let secret = scene.api::<Secret>().get(&name).await?;
+            let file = secret.data.unwrap_or_default().remove("users.acl").context("no users.acl")?;
+            Ok(String::from_utf8(file.0)?)
+        }
+    }
+}
+
+/// The pods, their nodes, and the users of each.
+async fn look(scene: &Scene) -> Result<(Vec<Pod>, Vec<Node>, Vec<BTreeSet<String>>)> {
     let pods = scene.pods().await?;
     let secrets = scene.api::<Secret>().list(&ListParams::default()).await?.items;
     let logins = Logins::of(&scene.cluster().await?, &secrets)?;
     let asked = pods.clone();
-    let look = move || asked.iter().map(|pod| read(pod, &logins)).collect::<Result<Vec<_>>>();
-    let (nodes, lists): (Vec<Node>, Vec<BTreeSet<String>>) =
-        tokio::task::spawn_blocking(look).await??.into_iter().unzip();
-    let check = if end.spread { invariants::check } else { invariants::check_all_but_places };
-    check(&nodes, end.shards, end.replicas)?;
-    labels_are_true(&pods, &nodes)?;
-    let file = lines_of_users(&users_file(scene).await?);
-    nodes.iter().zip(&lists).try_for_each(|(node, list)| {
-        users_are(&file, &lists[0], list).with_context(|| format!("users of {}", node.pod))
-    })
-}
-
-async fn users_file(scene: &Scene) -> Result<String> {
-    let name = format!("{NAME}-acl");
-    if let Some(map) = scene.api::<ConfigMap>().get_opt(&name).await? {
-        return map.data.unwrap_or_default().remove("users.acl").context("no users.acl");
-    }
-    let secret = scene.api::<Secret>().get(&name).await?;
-    let file = secret.data.unwrap_or_default().remove("users.acl").context("no users.acl")?;
-    Ok(String::from_utf8(file.0)?)
+    let read_all = move || asked.iter().map(|pod| read(pod, &logins)).collect::<Result<Vec<_>>>();
+    let (nodes, lists) = tokio::task::spawn_blocking(read_all).await??.into_iter().unzip();
+    Ok((pods, nodes, lists))
 }
 
 /// A node, and a line for each of its users. Everybody who should be let in is.

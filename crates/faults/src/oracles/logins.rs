@@ -7,6 +7,7 @@ use k8s_openapi::api::core::v1::Secret;
 use keyslot_api::v1alpha1::RedisCluster;
 use kube::ResourceExt;
 
+use super::rules::{as_a_server_reads, rules_of};
 use crate::scene::NAME;
 
 /// What Kubernetes' Secrets promise.
@@ -46,12 +47,14 @@ impl Logins {
     }
 }
 
-/// A node has exactly the users of the file with their passwords, and the same rules as the first node.
-pub fn users_are(file: &BTreeSet<String>, first: &BTreeSet<String>, list: &BTreeSet<String>) -> Result<()> {
-    let (wanted, found) = (passwords(file), passwords(list));
+/// A node has exactly the users of the file, with their passwords and with the rules that a server reads from it.
+pub fn users_are(file: &str, list: &BTreeSet<String>) -> Result<()> {
+    let lines = lines_of_users(file);
+    let (wanted, found) = (passwords(&lines), passwords(list));
     ensure!(found == wanted, "they are {found:?}, and in the file {wanted:?}");
-    let differ: Vec<&String> = list.symmetric_difference(first).collect();
-    ensure!(differ.is_empty(), "not the same on all nodes: {differ:?}");
+    let (wanted, found) = (as_a_server_reads(file)?, rules_of(list));
+    let differ: Vec<&String> = found.symmetric_difference(&wanted).collect();
+    ensure!(differ.is_empty(), "their rules are not those of the file: {differ:?}");
     Ok(())
 }
 
@@ -86,23 +89,21 @@ pub fn lines_of_users(text: &str) -> BTreeSet<String> {
 mod tests {
     use super::*;
 
-    const LIST: &str = "*2\r\n$20\r\nuser default off -@all\r\n$9\r\nuser app on #2 #1 ~* +get\r\n";
+    const LIST: &str = "*2\r\n$20\r\nuser default off resetchannels -@all\r\n$9\r\nuser app on #2 #1 ~* resetchannels -@all +get\r\n";
     const FILE: &str = "user default off -@all\nuser app on #1 #2 ~* +get\n";
 
     #[test]
     fn users_that_are_missing_additional_or_different_are_seen() {
         let list = lines_of_users(LIST);
-        let file = |text: &str| lines_of_users(text);
-        users_are(&file(FILE), &list, &list).unwrap();
+        users_are(FILE, &list).unwrap();
         for wrong in [
+            FILE.replace("+get", "+set"),
             FILE.replace("#1 #2", "#1"),
             FILE.replace("user app on", "user app off"),
             FILE.replace("user default off -@all\n", ""),
             format!("{FILE}user more on #3\n"),
         ] {
-            assert!(users_are(&file(&wrong), &list, &list).is_err(), "{wrong}");
+            assert!(users_are(&wrong, &list).is_err(), "{wrong}");
         }
-        let other = lines_of_users(&LIST.replace("+get", "+set"));
-        assert!(users_are(&file(FILE), &list, &other).is_err());
     }
 }

@@ -3,4 +3,5 @@
 pub mod invariants;
 pub mod ledger;
 pub mod logins;
+pub mod rules;
 pub mod snapshot;

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
+use k8s_openapi::ByteString;
 use kube::api::{Api, DynamicObject, ListParams};
 use kube::core::{ApiResource, GroupVersionKind};
 use serde_json::{Value, json};
@@ -109,8 +110,11 @@ fn masked(kind: &str, mut object: Value) -> Value {
         "Secret" | "ConfigMap" => {
             for (key, value) in object["data"].as_object_mut().into_iter().flatten() {
                 let text = value.as_str().unwrap_or_default();
-                *value =
-                    if kind == "Secret" { json!(!text.is_empty()) } else { json!(without_hashes(key, text)) };
+                *value = match (kind, key.as_str()) {
+                    ("Secret", "users.acl") => json!(without_hashes(key, &decoded(value))),
+                    ("Secret", _) => json!(!text.is_empty()),
+                    _ => json!(without_hashes(key, text)),
+                };
             }
         }
         // Of pods and claims counts that they are there, and what they belong to.
@@ -125,7 +129,11 @@ fn masked(kind: &str, mut object: Value) -> Value {
                 fields.remove("status");
             }
             for address in ["clusterIP", "clusterIPs"] {
-                if let Some(spec) = object["spec"].as_object_mut() {
+                // A Service without one is headless, which is no accident.
+                if let Some(spec) = object["spec"]
+                    .as_object_mut()
+                    .filter(|spec| spec.get("clusterIP") != Some(&json!("None")))
+                {
                     spec.remove(address);
                 }
             }
@@ -138,6 +146,12 @@ fn conditions(status: &Value) -> BTreeMap<String, String> {
     let all = status["conditions"].as_array().into_iter().flatten();
     let text = |one: &Value, key: &str| one[key].as_str().unwrap_or_default().to_owned();
     all.map(|one| (text(one, "type"), format!("{} {}", text(one, "status"), text(one, "reason")))).collect()
+}
+
+/// The text of a value of a Secret.
+fn decoded(value: &Value) -> String {
+    let bytes: Option<ByteString> = serde_json::from_value(value.clone()).ok();
+    bytes.map(|bytes| String::from_utf8_lossy(&bytes.0).into_owned()).unwrap_or_default()
 }
 
 /// Generated passwords differ, and with them their hashes.

@@ -4,8 +4,8 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
-use anyhow::{Context, Result};
-use k8s_openapi::api::core::v1::{Container as ContainerSpec, EnvVar};
+use anyhow::{Context, Result, ensure};
+use k8s_openapi::api::core::v1::{Container as ContainerSpec, EnvVar, PodSpec, Volume};
 use keyslot_testkit::redis_server::rootfs;
 use kube::ResourceExt;
 
@@ -17,6 +17,7 @@ use crate::nodes::projection::Projection;
 impl Playing {
     pub(super) async fn plan(&mut self) -> Result<ContainerPlan> {
         let container = self.container()?.clone();
+        is_played(self.pod.spec.as_ref().context("a pod without a spec")?, &container)?;
         let image = container.image.as_deref().unwrap_or_default();
         let version = image.rsplit('/').next().unwrap_or_default().replace(':', "-");
         let image = rootfs(&version)?;
@@ -56,6 +57,7 @@ impl Playing {
             let bound = bound.with_context(|| format!("claim {} is not bound", source.claim_name))?;
             return Ok(self.shared.volumes().join(bound));
         }
+        ensure!(volume.empty_dir.is_some(), "the kind of volume {name} is not played");
         fs::create_dir_all(&folder)?;
         fs::set_permissions(&folder, PermissionsExt::from_mode(0o777))?;
         Ok(folder)
@@ -88,13 +90,14 @@ impl Playing {
 
     fn environment(&self, container: &ContainerSpec) -> Result<Vec<(String, String)>> {
         let value = |variable: &EnvVar| {
-            let source = variable.value_from.as_ref().and_then(|source| source.field_ref.as_ref());
-            match source.map(|source| source.field_path.as_str()) {
-                None => Some(variable.value.clone().unwrap_or_default()),
+            let Some(source) = &variable.value_from else {
+                return Some(variable.value.clone().unwrap_or_default());
+            };
+            match source.field_ref.as_ref().map(|source| source.field_path.as_str()) {
                 Some("metadata.name") => Some(self.pod.name_any()),
                 Some("metadata.namespace") => self.pod.namespace(),
                 Some("status.podIP") => self.report.ip.map(|ip| ip.to_string()),
-                Some(_) => None,
+                Some(_) | None => None,
             }
         };
         let variables = container.env.iter().flatten();
@@ -105,4 +108,24 @@ impl Playing {
             })
             .collect()
     }
+}
+
+/// What a kubelet would do and this one does not is no reason to look as if it had.
+fn is_played(pod: &PodSpec, container: &ContainerSpec) -> Result<()> {
+    let probes = [&container.startup_probe, &container.readiness_probe, &container.liveness_probe];
+    let mounts = container.volume_mounts.as_deref().unwrap_or_default();
+    let volumes = pod.volumes.as_deref().unwrap_or_default();
+    let chosen = |volume: &Volume| volume.config_map.as_ref().is_some_and(|source| source.items.is_some());
+    for (is_there, what) in [
+        (pod.containers.len() != 1, "more than one container"),
+        (pod.init_containers.as_ref().is_some_and(|all| !all.is_empty()), "init containers"),
+        (container.args.is_some(), "args"),
+        (container.env_from.is_some(), "envFrom"),
+        (probes.into_iter().flatten().any(|probe| probe.exec.is_none()), "a probe without exec"),
+        (mounts.iter().any(|mount| mount.sub_path.is_some()), "subPath"),
+        (volumes.iter().any(chosen), "items of a ConfigMap"),
+    ] {
+        ensure!(!is_there, "{what}: this is not played");
+    }
+    Ok(())
 }
