@@ -132,8 +132,14 @@ impl ClusterMemory {
 
     /// The API server has nothing newer than this Secret.
     pub fn confirm_secret(&self, secret: &Secret) {
-        if let Some(version) = secret.metadata.resource_version.clone() {
-            self.lock().newest_secrets.insert(secret.name_any(), version);
+        let Some(version) = secret.metadata.resource_version.clone() else { return };
+        let number = |version: &String| version.parse::<u64>().ok();
+        let newest_secrets = &mut self.lock().newest_secrets;
+        // The other loop may have asked later and been answered sooner.
+        let is_older =
+            newest_secrets.get(&secret.name_any()).is_some_and(|known| number(known) > number(&version));
+        if !is_older {
+            newest_secrets.insert(secret.name_any(), version);
         }
     }
 

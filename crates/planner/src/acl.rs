@@ -76,8 +76,18 @@ impl fmt::Debug for PasswordHash {
 /// One token of an ACL rule, e.g. `~app:*` or `+@read`: printable ASCII without space, quotes or parentheses, so that
 /// it can neither end a line of `users.acl` nor become a second token. (Every server version crashes on an unbalanced
 /// parenthesis in a file.)
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct AclToken(String);
+
+/// Of a hash as much as of [`PasswordHash`].
+impl fmt::Debug for AclToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.get(..7).filter(|begin| begin.starts_with('#')) {
+            Some(begin) => write!(f, "{begin}…"),
+            None => f.write_str(&self.0),
+        }
+    }
+}
 
 impl AclToken {
     /// Parses one rule.

@@ -6,7 +6,7 @@
 
 mod users_file;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::acl::{AclToken, LiveUser, Password, PasswordHash, UserRules};
 use crate::command::RedisCommand;
@@ -52,6 +52,8 @@ pub struct SettingsReport {
     pub wanted: WantedSettings,
     /// Every pod with its last look.
     pub nodes: BTreeMap<PodName, Result<NodeReport, Unreachable>>,
+    /// Pods among them that gave no answer here although they answered the topology loop before.
+    pub unread: BTreeSet<PodName>,
     /// Why `users.acl` is not what it should be; `None` when it is.
     pub file_problem: Option<String>,
     /// Why a Secret of a user is not what it should be; `None` when all are.
@@ -59,6 +61,11 @@ pub struct SettingsReport {
 }
 
 impl SettingsReport {
+    /// Whether it was this version of a user that was brought in force.
+    pub fn is_about(&self, user: &str, desired: &Desired) -> bool {
+        self.wanted.users.get(user) == desired.users.get(user)
+    }
+
     /// Keyslot's own passwords, when every pod was looked at and has them all in force, and the file too.
     pub fn system_in_force(&self) -> Option<&SystemHashes> {
         let has_all = |node: &NodeReport| {
@@ -116,6 +123,9 @@ pub fn settings_for(desired: &Desired, node: &NodeSettings, let_in: bool) -> Vec
         };
         let end_sessions = node.users.get(name).is_some_and(|live| takes_access_away(live, rules));
         let name = name.to_owned();
+        if name == OPERATOR && end_sessions && tokens.is_some() {
+            commands.extend(rights_first(node, rules));
+        }
         commands.extend(tokens.map(|tokens| RedisCommand::SetUser { name, tokens, end_sessions }));
     };
     for (name, rules) in system_users(desired) {
@@ -138,6 +148,16 @@ pub fn settings_for(desired: &Desired, node: &NodeSettings, let_in: bool) -> Vec
         commands.push(RedisCommand::SetConfig(differences));
     }
     commands
+}
+
+/// The operator may have lost the right to end sessions, or to speak in transactions, as its own password is to be put
+/// right: only it can give these back to itself.
+fn rights_first(node: &NodeSettings, rules: &UserRules) -> Option<RedisCommand> {
+    let (live, normal) = (node.users.get(OPERATOR)?, node.trials.get(OPERATOR)?.as_ref().ok()?);
+    let passwords = rules.passwords.union(&live.passwords).cloned().collect();
+    let tokens = UserRules { passwords, ..rules.clone() }.setuser_tokens();
+    let differ = live.permissions != normal.permissions;
+    differ.then(|| RedisCommand::SetUser { name: OPERATOR.to_owned(), tokens, end_sessions: false })
 }
 
 /// Passwords do not wait for rules that the server refuses: one that was removed ends at once.

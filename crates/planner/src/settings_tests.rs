@@ -232,6 +232,30 @@ fn sessions_end_with_what_let_them_in() {
     }
 }
 
+#[test]
+fn the_operator_gets_its_rights_back_before_it_needs_them() {
+    let desired = desired(&json!([]));
+    let first = node(&desired, "7.0.15");
+    let mut there = obeyed(&desired, first.clone(), &settings_for(&desired, &first, true));
+    let own = there.users.get_mut(OPERATOR).unwrap();
+    let more = PasswordHash::of(&"somebody-elses".into());
+    own.passwords.insert(more.clone());
+    let said = |there: &NodeSettings| settings_for(&desired, there, true);
+    assert_eq!(said(&there).len(), 1, "it has the right to end sessions");
+    there.users.get_mut(OPERATOR).unwrap().permissions[0].commands.push_str(" -client|kill");
+    let said = said(&there);
+    let [
+        RedisCommand::SetUser { tokens, end_sessions: false, .. },
+        RedisCommand::SetUser { tokens: last, end_sessions: true, .. },
+    ] = said.as_slice()
+    else {
+        panic!("{said:?}")
+    };
+    let keeps = |tokens: &[AclToken]| tokens.iter().any(|token| token.as_str().contains(more.as_str()));
+    assert!(keeps(tokens), "taking a password away asks for the right to end sessions");
+    assert!(!keeps(last));
+}
+
 type Change = fn(&mut NodeSettings);
 
 #[test]

@@ -24,10 +24,15 @@ use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
 use crate::error::unreachable;
+use crate::limited::{Allowance, Limited};
 use crate::reply::{Arguments, Reply};
 
 /// A pod on a living host accepts or refuses at once; longer means that packets are swallowed.
 const CONNECT_LIMIT: Duration = Duration::from_secs(1);
+
+/// The longest answer: everything that a cluster's users may be is less than 1 MiB, the size of a ConfigMap, and a look at
+/// them answers with it a few times.
+const LONGEST_ANSWER: usize = 16 << 20;
 
 /// As whom the operator logs in.
 #[derive(Clone)]
@@ -66,6 +71,7 @@ impl From<LinkLost> for Unreachable {
 pub(crate) struct Link {
     connection: MultiplexedConnection,
     driver: AbortHandle,
+    allowance: Allowance,
     ended: watch::Receiver<()>,
     credentials: Credentials,
     given_up: AtomicBool,
@@ -80,6 +86,8 @@ impl Link {
         stream.set_nodelay(true).map_err(|e| connect_failure(&e))?;
         let info = RedisConnectionInfo::default().set_skip_set_lib_name();
         let config = AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);
+        let allowance = Allowance::new(LONGEST_ANSWER);
+        let stream = Limited::new(stream, allowance.clone());
         let (connection, driver) =
             MultiplexedConnection::new_with_config(&info, stream, config).await.map_err(|_| LinkLost)?;
         let (alive, ended) = watch::channel(());
@@ -90,6 +98,7 @@ impl Link {
         let link = Self {
             connection,
             driver: driver.abort_handle(),
+            allowance,
             ended,
             credentials: credentials.clone(),
             given_up: AtomicBool::new(false),
@@ -138,6 +147,7 @@ impl Link {
             pipeline.add_command(packed);
         }
         let mut connection = self.connection.clone();
+        self.allowance.renew();
         let unanswered = Unanswered(self);
         let replies = connection.send_packed_commands(&pipeline, 0, commands.len()).await;
         match replies {

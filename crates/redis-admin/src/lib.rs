@@ -21,6 +21,7 @@ pub mod command;
 mod connect;
 mod error;
 pub mod execute;
+mod limited;
 pub mod observe;
 pub mod parse;
 pub mod reply;

@@ -1,5 +1,6 @@
 //! The settings loop: users and live configuration, node by node.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -20,11 +21,14 @@ use crate::reconcile::dereference::dereference;
 use crate::reconcile::execute::{Executed, execute_one};
 use crate::reconcile::observe::{self, members};
 use crate::reconcile::report::{publish, report};
-use crate::reconcile::settle_nodes::{Settled, settle_nodes};
+use crate::reconcile::settle_nodes::{Settled, answers, settle_nodes};
 use crate::reconcile::{Error, passwords, user_secrets};
 
 /// How often a cluster is looked at when nothing tells of a change: somebody may have changed a user by hand.
 const RESYNC: Duration = Duration::from_mins(1);
+
+/// However many users it has.
+const LONGEST_RESYNC: Duration = Duration::from_mins(5);
 
 /// How soon to look again for what waits for somebody else: a password for its end, a file for its return.
 const OVERDUE: Duration = Duration::from_secs(10);
@@ -45,9 +49,12 @@ pub async fn reconcile<N: Nodes>(cluster: &RedisCluster, ctx: &Context<N>) -> Re
         return Ok(Action::requeue(RESYNC));
     }
     let memory = ctx.memory.of(cluster.meta());
-    let settled = settle_nodes(&desired, &members, &memory.facts(), ctx).await;
+    let facts = memory.facts();
+    let settled = settle_nodes(&desired, &members, &facts, ctx).await;
     let filed = bring_file_up(&desired, &settled, ctx).await;
     let mut settings = settings_report(&desired, &settled, filed.as_ref());
+    let unread = settings.nodes.iter().filter(|(pod, node)| node.is_err() && answers(&facts, pod));
+    settings.unread = unread.map(|(pod, _)| pod.clone()).collect();
     let secrets = user_secrets::write(cluster, &desired, &settings, ctx).await;
     settings.secrets_problem = secrets.as_ref().err().map(ToString::to_string);
     log(cluster, &settled, filed.as_ref());
@@ -125,6 +132,7 @@ fn settings_report(desired: &Desired, settled: &Settled, filed: Option<&Executed
     SettingsReport {
         wanted: WantedSettings::of(desired),
         nodes: nodes.collect(),
+        unread: BTreeSet::new(),
         file_problem: file_problem(filed),
         secrets_problem: None,
     }
@@ -138,12 +146,14 @@ fn next_look(desired: &Desired, now: Timestamp) -> Duration {
     due.map_or(resync, |due| due.min(resync))
 }
 
-/// A look costs four questions, three more for each trial and one for each user: with many users it is taken less
-/// often, so that an idle node is asked by this loop once in four seconds at most.
+/// A look costs four questions, three more for each trial and one for each user: with more users it is taken less often,
+/// so that an idle node is asked by this loop once in four seconds; but what somebody changed by hand must not stay for
+/// long.
 fn resync(desired: &Desired) -> Duration {
     let users = desired.users.len() + desired.system_users.len();
     let questions = 4 + 3 * trials(desired).len() + users;
-    RESYNC.max(Duration::from_secs(4 * u64::try_from(questions).unwrap_or(u64::MAX)))
+    let seldom = Duration::from_secs(4 * u64::try_from(questions).unwrap_or(u64::MAX));
+    seldom.clamp(RESYNC, LONGEST_RESYNC)
 }
 
 #[cfg(test)]
@@ -173,9 +183,10 @@ mod tests {
         let now = Timestamp::UNIX_EPOCH;
         let look = |desired: &Desired, now| next_look(desired, now);
         assert!(look(&desired(1, &json!(null)), now) >= RESYNC);
-        assert!(look(&desired(200, &json!(null)), now) > Duration::from_mins(30));
-        let rotated = desired(200, &json!({"interval": "5m", "gracePeriod": "1m"}));
-        assert_eq!(look(&rotated, now), Duration::from_mins(5));
+        assert!(look(&desired(5, &json!(null)), now) > look(&desired(1, &json!(null)), now));
+        assert_eq!(look(&desired(200, &json!(null)), now), LONGEST_RESYNC);
+        let rotated = desired(200, &json!({"interval": "4m", "gracePeriod": "1m"}));
+        assert_eq!(look(&rotated, now), Duration::from_mins(4));
         let later = now.checked_add(Duration::from_mins(9)).unwrap();
         assert_eq!(look(&rotated, later), OVERDUE, "it waits for something");
     }

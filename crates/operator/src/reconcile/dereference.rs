@@ -57,6 +57,7 @@ pub async fn dereference<N: Nodes>(cluster: &RedisCluster, ctx: &Context<N>) -> 
         cluster_domain: ctx.cluster_domain.clone(),
         system_in_force: settings.and_then(|report| report.system_in_force().cloned()),
         files_delay: ctx.files_delay,
+        not_stored: None,
         system,
     })
 }

@@ -96,6 +96,7 @@ pub async fn ensure<N: Nodes>(
             }
             Err(error) if inputs.system.is_complete() => {
                 warn!(cluster = %key, %error, "passwords of users can't be stored");
+                inputs.not_stored = Some(error.to_string());
                 return Ok(inputs);
             }
             Err(error) => return Err(Error::Passwords(error)),

@@ -133,9 +133,13 @@ async fn settle<N: Nodes>(
 
 fn limit(facts: &Facts, pod: &PodName) -> Duration {
     let was_silent = facts.settings.as_ref().is_some_and(|last| was_silent(last, pod));
+    if was_silent && !answers(facts, pod) { SILENT_LIMIT } else { NODE_LIMIT }
+}
+
+/// Whether it answered when the topology loop looked last.
+pub fn answers(facts: &Facts, pod: &PodName) -> bool {
     let seen = facts.topology.as_ref().and_then(|pass| pass.observed.pods.get(pod));
-    let answers_the_other = seen.is_some_and(|member| member.redis.is_ok());
-    if was_silent && !answers_the_other { SILENT_LIMIT } else { NODE_LIMIT }
+    seen.is_some_and(|member| member.redis.is_ok())
 }
 
 fn was_silent(last: &SettingsReport, pod: &PodName) -> bool {

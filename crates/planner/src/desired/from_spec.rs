@@ -22,6 +22,7 @@ impl Desired {
         let users = users::users(&name, &cluster.spec.users, inputs);
         problems.extend(users.problems);
         let is_lost = is_system_secret_lost(inputs);
+        problems.extend(inputs.not_stored.as_deref().map(|why| not_stored(&name, why)));
         problems.extend(is_lost.then(|| system_secret_lost(&name, in_force.storage.is_some())));
         problems.extend(inputs.foreign_objects.iter().filter_map(|object| conflict(&name, object)));
 
@@ -37,6 +38,7 @@ impl Desired {
             maxmemory: config::maxmemory(&in_force),
             system_users: system_users(&inputs.system),
             users: users.parts,
+            users_unread: users.unread,
             user_passwords: users.passwords,
             user_secrets: users.secrets,
             passwords_due: passwords_due(cluster, inputs),
@@ -88,6 +90,18 @@ fn storage(carried: &RedisClusterSpec, wanted: &RedisClusterSpec) -> Option<Stor
 /// still: another one would keep the operator, or a replica, from logging in.
 pub fn is_system_secret_lost(inputs: &Inputs) -> bool {
     inputs.in_force.is_some() && !inputs.system.is_complete()
+}
+
+/// What was to be remembered of passwords can't be written down.
+fn not_stored(name: &str, why: &str) -> Problem {
+    let secret = names::system(name);
+    Problem {
+        reason: Reason::OperationFailed,
+        field: format!("Secret/{secret}"),
+        message: format!(
+            "Secret {secret} can't be written ({why}): passwords are neither made nor ended before it can; it is tried again"
+        ),
+    }
 }
 
 fn system_secret_lost(name: &str, has_volumes: bool) -> Problem {

@@ -49,6 +49,8 @@ pub struct Inputs {
     pub system_in_force: Option<SystemHashes>,
     /// How long it may take until a changed object has reached the files that pods have mounted.
     pub files_delay: Duration,
+    /// Why [`Self::system`] is not as it has to be: it could not be written.
+    pub not_stored: Option<String>,
 }
 
 /// The operator's memory that must survive: Secret `<name>-system`.
@@ -140,6 +142,8 @@ pub struct Desired {
     pub system_users: BTreeMap<String, UserRules>,
     /// The users of the resource; `default` is always here, switched off when it is not listed.
     pub users: BTreeMap<String, Part<UserRules>>,
+    /// Why passwords of users can't be read, which have what they were then.
+    pub users_unread: Vec<Problem>,
     /// The plaintext passwords that go into the Secrets of users, by user name.
     pub user_passwords: BTreeMap<String, SecretString>,
     /// The name of each user's Secret, for users that have one. A user that keeps what it has is here too, but not among

@@ -7,26 +7,33 @@ use keyslot_api::labels;
 use keyslot_api::v1alpha1::{Password, SecretKeyRef, User};
 use secrecy::{ExposeSecret, SecretString};
 
-use super::{Inputs, PasswordHistory, Problem, rotation};
+use super::{Inputs, Problem, rotation};
 use crate::acl::PasswordHash;
 
 /// A server reads no longer argument from a client that has not logged in, so a longer password could never be used.
 const LONGEST_PASSWORD: usize = 16_000;
 
-/// The valid passwords of a user: hashes of all, replaced ones too, and the plaintext of the first one that there is a plaintext of.
+/// The valid passwords of a user.
+#[derive(Default)]
 pub(super) struct Passwords {
+    /// Of all of them, replaced ones too.
     pub(super) hashes: BTreeSet<PasswordHash>,
+    /// The first one that is no hash, unless it can't be read.
     pub(super) plaintext: Option<SecretString>,
+    /// Why one can't be read: what it was stays valid.
+    pub(super) problem: Option<Problem>,
 }
 
-/// Resolves all passwords of a user. One that can't be used makes the whole user keep what it has: with the others
-/// alone, a password that clients use would end.
+/// Resolves all passwords of a user. One that can't be used, and that nobody remembers, makes the whole user keep what it
+/// has: with the others alone, a password that clients use would end.
 pub(super) fn resolve(user: &User, inputs: &Inputs) -> Result<Passwords, Problem> {
     if let Some(problem) = rotation::problem(user) {
         return Err(problem);
     }
-    let replaced = inputs.system.histories.get(&user.name).into_iter().flat_map(PasswordHistory::previous);
-    let mut found = Passwords { hashes: replaced.cloned().collect(), plaintext: None };
+    let history = inputs.system.histories.get(&user.name);
+    let remembered = history.into_iter().flat_map(|history| history.valid(user));
+    let mut found = Passwords { hashes: remembered.cloned().collect(), ..Passwords::default() };
+    let mut first = None;
     if user.passwords.is_empty() {
         let generated = inputs.system.user_passwords.get(&user.name).ok_or_else(|| Problem {
             reason: Reason::AclNotApplied,
@@ -40,9 +47,16 @@ pub(super) fn resolve(user: &User, inputs: &Inputs) -> Result<Passwords, Problem
         let field = format!("spec.users[{}].passwords[{index}]", user.name);
         match password {
             Password { secret_key_ref: Some(reference), sha256: None } => {
-                let plaintext = referenced(user, reference, &format!("{field}.secretKeyRef"), inputs)?;
-                found.hashes.insert(PasswordHash::of(&plaintext));
-                found.plaintext.get_or_insert(plaintext);
+                let plaintext = match referenced(user, reference, &format!("{field}.secretKeyRef"), inputs) {
+                    Ok(plaintext) => Some(plaintext),
+                    Err(problem) if history.is_some_and(|history| history.knows(reference)) => {
+                        found.problem.get_or_insert(problem);
+                        None
+                    }
+                    Err(problem) => return Err(problem),
+                };
+                found.hashes.extend(plaintext.as_ref().map(PasswordHash::of));
+                first.get_or_insert(plaintext);
             }
             Password { secret_key_ref: None, sha256: Some(hash) } => {
                 found.hashes.insert(PasswordHash::parse(hash).map_err(|_| Problem {
@@ -63,6 +77,7 @@ pub(super) fn resolve(user: &User, inputs: &Inputs) -> Result<Passwords, Problem
             }
         }
     }
+    found.plaintext = found.plaintext.or(first.flatten());
     Ok(found)
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use keyslot_api::conditions::Reason;
-use keyslot_api::v1alpha1::{RedisCluster, Rotation, User};
+use keyslot_api::v1alpha1::{RedisCluster, Rotation, SecretKeyRef, User};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
@@ -49,9 +49,19 @@ struct Replaced {
 }
 
 impl PasswordHistory {
-    /// The replaced passwords that are still valid.
-    pub fn previous(&self) -> impl Iterator<Item = &PasswordHash> {
-        self.previous.keys()
+    /// What lets somebody in besides the passwords that can be read now: replaced ones, and what the entries had when they
+    /// were stored here last. So nothing ends, and no grace is lost, before it is written down.
+    pub(super) fn valid<'a>(&'a self, user: &'a User) -> impl Iterator<Item = &'a PasswordHash> {
+        let listed = listed(user);
+        let is_listed = move |source: &String| listed.contains(source);
+        let present = self.present.iter().filter(|(source, _)| *source != GENERATED);
+        let replaced = self.previous.iter().map(|(hash, replaced)| (&replaced.source, hash));
+        present.chain(replaced).filter(move |(source, _)| is_listed(source)).map(|(_, hash)| hash)
+    }
+
+    /// Whether it is remembered what an entry had.
+    pub(super) fn knows(&self, at: &SecretKeyRef) -> bool {
+        self.present.contains_key(&source(at))
     }
 
     /// Until when the last of them is valid.
@@ -71,12 +81,13 @@ impl PasswordHistory {
     }
 
     /// Whether a new password is to be generated. A trigger that is taken away asks for nothing; a password that the
-    /// user's Secret does not tell yet is not replaced by the next one, or in the end the told one would not be valid.
+    /// user's Secret does not tell is not replaced by the next one, or in the end the one that was told last would not be
+    /// valid.
     fn is_rotation_due(&self, user: &User, told: Option<&PasswordHash>, now: Timestamp) -> bool {
         let Some(rotation) = &user.rotation else { return false };
         let triggered = rotation.trigger.is_some() && rotation.trigger != self.trigger;
         let is_time = triggered || self.next_rotation(user).is_some_and(|due| due <= now);
-        is_time && self.made.is_some() && !told.is_some_and(|told| self.previous.contains_key(told))
+        is_time && self.made.is_some() && told.is_some() && told == self.present.get(GENERATED)
     }
 
     /// A password was generated at this time, or is seen for the first time.
@@ -92,15 +103,14 @@ impl PasswordHistory {
         self.previous.retain(|_, replaced| replaced.source != GENERATED);
     }
 
-    /// Moves what was replaced to the previous ones, and takes away what has ended. `told` is what the user's Secret
-    /// tells: it has to be the new password before the old one ends.
+    /// Moves what was replaced to the previous ones, and takes away what has ended. What can't be read is as it was. `told`
+    /// is what the user's Secret tells: it has to be the new password before the old one ends.
     fn advance(&mut self, user: &User, sources: Sources, told: Option<&PasswordHash>, now: Timestamp) {
-        self.present.retain(|source, _| sources.iter().any(|(listed, _)| listed == source));
+        // Nothing of somebody who is switched off is valid, so what comes next replaces nothing.
+        let is_kept = |found: &Option<PasswordHash>| user.enabled || found.is_some();
+        self.present
+            .retain(|source, _| sources.iter().any(|(listed, found)| listed == source && is_kept(found)));
         self.previous.retain(|_, replaced| sources.iter().any(|(listed, _)| *listed == replaced.source));
-        if sources.iter().any(|(_, found)| found.is_none()) {
-            // The user keeps what it has, so nothing else is in force yet and no grace begins or ends.
-            return;
-        }
         let until = now.checked_add(grace(user)).unwrap_or(Timestamp::MAX);
         for (source, hash) in sources.into_iter().filter_map(|(source, found)| Some((source, found?))) {
             let replaced = self.present.insert(source.clone(), hash.clone()).filter(|before| *before != hash);
@@ -171,13 +181,29 @@ fn sources(user: &User, generated: Option<PasswordHash>, inputs: &Inputs) -> Sou
     if user.passwords.is_empty() {
         return vec![(GENERATED.to_owned(), generated)];
     }
-    let references = user.passwords.iter().filter_map(|password| password.secret_key_ref.as_ref());
-    references
+    references(user)
         .map(|at| {
             let found = passwords::referenced(user, at, "", inputs).ok();
-            (format!("{}/{}", at.name, at.key), found.as_ref().map(PasswordHash::of))
+            (source(at), found.as_ref().map(PasswordHash::of))
         })
         .collect()
+}
+
+fn references(user: &User) -> impl Iterator<Item = &SecretKeyRef> {
+    user.passwords.iter().filter_map(|password| password.secret_key_ref.as_ref())
+}
+
+/// The sources of a user's passwords that can be replaced.
+fn listed(user: &User) -> Vec<String> {
+    if user.passwords.is_empty() {
+        vec![GENERATED.to_owned()]
+    } else {
+        references(user).map(source).collect()
+    }
+}
+
+fn source(at: &SecretKeyRef) -> String {
+    format!("{}/{}", at.name, at.key)
 }
 
 /// How long a replaced password of the user stays valid.

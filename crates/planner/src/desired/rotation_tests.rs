@@ -271,25 +271,76 @@ fn taking_a_generated_password_away_ends_those_before_it_too() {
 }
 
 #[test]
-fn no_grace_passes_while_the_user_keeps_what_it_has() {
+fn an_entry_that_cannot_be_read_is_what_it_was_and_holds_nothing_else_up() {
     let mut story = Story::new(json!([]));
-    for secret in ["one", "two"] {
+    for secret in ["one", "two", "leaked"] {
         story.stores(secret, secret);
     }
-    let rotation = json!({"gracePeriod": "10m"});
-    story.users = json!([{"name": "app", "passwords": [at("one"), at("two")], "rotation": rotation}]);
+    let user = |secrets: &[&str], rule: &str| {
+        let passwords: Vec<Value> = secrets.iter().map(|secret| at(secret)).collect();
+        json!([{"name": "app", "rules": [rule], "passwords": passwords, "rotation": {"gracePeriod": "10m"}}])
+    };
+    story.users = user(&["one", "two", "leaked"], "+@all");
     story.passes();
+    let all = ["one", "two", "another", "leaked"];
     story.inputs.password_secrets.remove("one");
     story.stores("two", "another");
-    for _ in 0..3 {
-        story.now = story.now.checked_add(20 * MINUTE).unwrap();
-        story.passes_without_telling();
-    }
+    story.users = user(&["one", "two"], "+get");
+    story.passes_without_telling();
+    assert_eq!(story.valid(&all), ["one", "two", "another"], "what was removed ends at once");
+    let desired = Desired::from_spec(&story.cluster(), &story.inputs);
+    assert_eq!(desired.users_unread.len(), 1, "it is told");
+    let Part::Wanted(rules) = &desired.users["app"] else { panic!("{:?}", desired.users["app"]) };
+    assert_eq!(rules.rules.iter().map(crate::acl::AclToken::as_str).collect::<Vec<_>>(), ["+get"]);
+    assert!(!desired.user_passwords.contains_key("app"), "its Secret goes on telling what it told");
+    story.now = story.now.checked_add(20 * MINUTE).unwrap();
+    story.passes_without_telling();
+    assert_eq!(story.valid(&all), ["one", "another"]);
     story.stores("one", "one");
     story.passes();
-    assert_eq!(story.valid(&["one", "two", "another"]), ["one", "two", "another"]);
-    story.later(10 * MINUTE);
-    assert_eq!(story.valid(&["one", "two", "another"]), ["one", "another"]);
+    assert_eq!(story.valid(&all), ["one", "another"]);
+}
+
+#[test]
+fn nothing_ends_before_what_replaces_it_is_written_down() {
+    let mut story = Story::new(json!([]));
+    story.stores("app-password", "before");
+    story.users = from_secret(&json!({"gracePeriod": "10m"}));
+    story.passes();
+    story.stores("app-password", "after");
+    assert_eq!(story.valid(&["before", "after"]), ["before", "after"], "the Secret could not be written");
+    story.passes();
+    assert_eq!(story.valid(&["before", "after"]), ["before", "after"]);
+    story.later(11 * MINUTE);
+    assert_eq!(story.valid(&["before", "after"]), ["after"]);
+}
+
+#[test]
+fn what_somebody_had_who_was_switched_off_is_replaced_by_nothing() {
+    let with =
+        |enabled: bool| json!([{"name": "app", "enabled": enabled, "passwords": [at("app-password")]}]);
+    let mut story = Story::new(json!([]));
+    story.stores("app-password", "leaked");
+    story.users = with(true);
+    story.passes();
+    story.users = with(false);
+    story.inputs.password_secrets.clear();
+    story.passes();
+    story.stores("app-password", "new");
+    story.users = with(true);
+    story.passes();
+    assert_eq!(story.valid(&["leaked", "new"]), ["new"]);
+}
+
+#[test]
+fn nothing_is_generated_while_the_users_secret_is_somebody_elses() {
+    let mut story = Story::new(generated(&json!({"interval": "60m", "gracePeriod": "1m"})));
+    story.inputs.told.clear();
+    for _ in 0..20 {
+        story.now = story.now.checked_add(60 * MINUTE).unwrap();
+        story.passes_without_telling();
+    }
+    assert_eq!(story.valid(&GENERATED), ["generated-4"]);
 }
 
 #[test]

@@ -6,7 +6,8 @@ use keyslot_api::conditions::Reason;
 use keyslot_api::v1alpha1::User;
 use secrecy::SecretString;
 
-use super::{Inputs, Part, Problem, passwords};
+use super::passwords::{self, Passwords};
+use super::{Inputs, Part, Problem};
 use crate::acl::{AclToken, UserRules};
 use crate::manifests::names;
 use crate::system_users;
@@ -17,6 +18,7 @@ pub(super) struct Users {
     pub(super) parts: BTreeMap<String, Part<UserRules>>,
     pub(super) passwords: BTreeMap<String, SecretString>,
     pub(super) secrets: BTreeMap<String, String>,
+    pub(super) unread: Vec<Problem>,
     pub(super) problems: Vec<Problem>,
 }
 
@@ -41,11 +43,12 @@ pub(super) fn users(cluster: &str, specs: &[User], inputs: &Inputs) -> Users {
             continue;
         }
         let part = match part(user, inputs) {
-            Ok((rules, plaintext)) => {
-                if let Some(plaintext) = plaintext {
+            Ok((rules, passwords)) => {
+                if let Some(plaintext) = passwords.plaintext {
                     all.passwords.insert(user.name.clone(), plaintext);
                 }
-                Part::Wanted(rules)
+                all.unread.extend(passwords.problem);
+                Part::Wanted(UserRules { passwords: passwords.hashes, ..rules })
             }
             Err(problem) => Part::KeepLast(problem),
         };
@@ -63,15 +66,13 @@ pub(super) fn users(cluster: &str, specs: &[User], inputs: &Inputs) -> Users {
     all
 }
 
-/// The rules of a user, and the password that its Secret tells. Whoever is switched off keeps neither: it takes effect
-/// whatever else is wrong with the user, and connections that stay may do nothing any more.
-fn part(user: &User, inputs: &Inputs) -> Result<(UserRules, Option<SecretString>), Problem> {
+/// The rules of a user, and its passwords. Whoever is switched off keeps neither: it takes effect whatever else is wrong
+/// with the user, and connections that stay may do nothing any more.
+fn part(user: &User, inputs: &Inputs) -> Result<(UserRules, Passwords), Problem> {
     if !user.enabled {
-        return Ok((system_users::off(), None));
+        return Ok((system_users::off(), Passwords::default()));
     }
-    let rules = rules(user)?;
-    let passwords = passwords::resolve(user, inputs)?;
-    Ok((UserRules { passwords: passwords.hashes, ..rules }, passwords.plaintext))
+    Ok((rules(user)?, passwords::resolve(user, inputs)?))
 }
 
 /// What is wrong with a user's name. The text itself is shown escaped.

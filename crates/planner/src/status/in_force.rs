@@ -56,14 +56,12 @@ fn outdated_pods(observed: &Observed) -> Vec<&str> {
 }
 
 pub(super) fn acl_applied(desired: &Desired, observed: &Observed, report: &SettingsReport) -> Judgement {
-    let problems: Vec<&Problem> = desired
-        .users
-        .values()
-        .filter_map(|user| match user {
-            Part::KeepLast(problem) => Some(problem),
-            Part::Wanted(_) => None,
-        })
-        .collect();
+    let kept = desired.users.values().filter_map(|user| match user {
+        Part::KeepLast(problem) => Some(problem),
+        Part::Wanted(_) => None,
+    });
+    let of_users = desired.problems.iter().filter(|problem| problem.field.starts_with("spec.users["));
+    let problems: Vec<&Problem> = kept.chain(&desired.users_unread).chain(of_users).collect();
     if let Some(first) = problems.first() {
         return no(first.reason, problems_text(problems.iter().copied()));
     }
@@ -73,13 +71,7 @@ pub(super) fn acl_applied(desired: &Desired, observed: &Observed, report: &Setti
     if report.wanted != WantedSettings::of(desired) {
         return no(Reason::AclNotApplied, changed(desired));
     }
-    let (mut pending, mut refused, mut left) = (Vec::new(), BTreeMap::new(), Vec::new());
-    let answers = |pod: &PodName| observed.pods.get(pod).is_some_and(|member| member.redis.is_ok());
-    for (pod, look) in &report.nodes {
-        if matches!(look, Err(Unreachable::AuthenticationFailed)) && answers(pod) {
-            pending.push(format!("any user on {pod}, which refuses the operator its look at them"));
-        }
-    }
+    let (mut pending, mut refused, mut left) = (unread(observed, report), BTreeMap::new(), Vec::new());
     for (pod, node) in report.nodes.iter().filter_map(|(pod, node)| Some((pod, node.as_ref().ok()?))) {
         left.extend(node.strangers.iter().map(|name| format!("{name} on {pod}")));
         for (name, state) in &node.users {
@@ -116,6 +108,21 @@ pub(super) fn acl_applied(desired: &Desired, observed: &Observed, report: &Setti
         }
         (None, None) => yes(Reason::Applied, "all users are in force on every reachable node"),
     }
+}
+
+/// Nodes that answer, and of whose users nobody knows.
+fn unread(observed: &Observed, report: &SettingsReport) -> Vec<String> {
+    let answers = |pod: &PodName| observed.pods.get(pod).is_some_and(|member| member.redis.is_ok());
+    let unread = report.nodes.iter().filter_map(|(pod, look)| match look {
+        Err(Unreachable::AuthenticationFailed) if answers(pod) => {
+            Some(format!("any user on {pod}, which refuses the operator its look at them"))
+        }
+        Err(why) if report.unread.contains(pod) => {
+            Some(format!("any user on {pod}, whose users could not be looked at ({why})"))
+        }
+        Ok(_) | Err(_) => None,
+    });
+    unread.collect()
 }
 
 pub(super) fn config_applied(desired: &Desired, observed: &Observed, report: &SettingsReport) -> Judgement {

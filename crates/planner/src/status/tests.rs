@@ -1,6 +1,6 @@
 //! Tables on the status.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use keyslot_api::conditions::Reason;
 use keyslot_api::v1alpha1::RedisCluster;
@@ -59,6 +59,7 @@ fn settled() -> World {
     let report = SettingsReport {
         wanted: WantedSettings::default(),
         nodes: pods.keys().map(|pod| (pod.clone(), Ok(node.clone()))).collect(),
+        unread: BTreeSet::new(),
         file_problem: None,
         secrets_problem: None,
     };
@@ -247,6 +248,24 @@ const CASES: &[Case] = &[
         what: "a user that was removed is still on a node",
         change: |w| w.report_of("demo-1").strangers.push("reports".to_owned()),
         shows: &[(AclApplied, "False", Reason::AclNotApplied), (Ready, "False", Reason::AclNotApplied)],
+    },
+    Case {
+        what: "a node answers, and its users could not be looked at",
+        change: |w| {
+            w.report.nodes.insert(PodName::new("demo-3"), Err(Unreachable::TimedOut));
+            w.report.unread.insert(PodName::new("demo-3"));
+        },
+        shows: &[(AclApplied, "False", Reason::AclNotApplied), (Ready, "False", Reason::AclNotApplied)],
+    },
+    Case {
+        what: "a node answers again, and its users are about to be looked at",
+        change: |w| drop(w.report.nodes.insert(PodName::new("demo-3"), Err(Unreachable::TimedOut))),
+        shows: &[(AclApplied, "True", Reason::Applied)],
+    },
+    Case {
+        what: "what is to be remembered of passwords can't be stored",
+        change: |w| w.inputs.not_stored = Some("403 Forbidden".to_owned()),
+        shows: &[(Degraded, "True", Reason::OperationFailed)],
     },
     Case {
         what: "it is paused, and nothing else",

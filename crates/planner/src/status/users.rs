@@ -22,6 +22,9 @@ pub(super) fn users(specs: &[User], desired: &Desired, report: &SettingsReport) 
     // `default` is always wanted, also when nobody lists it.
     let listed = desired.users.keys().filter(|name| specs.iter().any(|spec| spec.name == **name));
     let applied = |name: &str| {
+        if !report.is_about(name, desired) {
+            return 0;
+        }
         let on = |node: &Result<crate::settings::NodeReport, _>| {
             node.as_ref().is_ok_and(|node| node.users.get(name) == Some(&UserState::Applied))
         };
