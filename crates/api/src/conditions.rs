@@ -125,7 +125,8 @@ vocabulary! {
         /// the resource is paused.
         ConfigNotApplied,
         /// A user's Secret does not exist in this namespace. Create it, or remove the entry from
-        /// `spec.users[].passwords`. Until then the user stays as it was.
+        /// `spec.users[].passwords`. Until then the password that it had stays valid; a user with an entry that never had
+        /// one stays as it was.
         SecretNotFound,
         /// A user's Secret lacks the key that `secretKeyRef.key` names. Add it or correct the name.
         SecretKeyMissing,
@@ -133,7 +134,7 @@ vocabulary! {
         /// allows its use. The message has the command that sets it.
         SecretNotAllowed,
         /// The value in a user's Secret can't be a password: it is empty, longer than 16000 bytes or has
-        /// control characters. Store one line of text there. Until then the user stays as it was.
+        /// control characters. Store one line of text there. Until then the password that it had stays valid.
         SecretUnusable,
         /// A field has a value that can't be used, and got past admission; the message has the field and what it may be.
         /// Until it is corrected, what was in force stays.

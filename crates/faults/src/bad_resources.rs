@@ -169,7 +169,9 @@ impl Bench {
                     return invariants::hold(&self.scene, END).await;
                 }
                 Some(Told::Nothing) if field.starts_with(RETENTION) => return self.retains(&cluster).await,
-                Some(Told::Nothing) if field.starts_with("/paused") => return Ok(()),
+                Some(Told::Nothing) if field.starts_with("/paused") || field.starts_with("/users") => {
+                    return Ok(());
+                }
                 Some(Told::Nothing) | None => {}
             }
             tokio::time::sleep(Duration::from_millis(100)).await;

@@ -3,6 +3,7 @@
 
 mod acts;
 mod clusters;
+mod deletions;
 mod passwords;
 
 use anyhow::Result;
@@ -14,11 +15,12 @@ use serde_json::json;
 use crate::oracles::invariants::End;
 use crate::scene::Scene;
 use acts::{
-    change_and_wait, change_that_waits, create, cut_cable, cut_power, delete_files, edit_while_paused,
-    kill_with_old_files, let_hang, lose_system_secret, lose_volume, move_pods, re_create,
-    re_create_with_fewer_shards, re_create_without_a_pause, restore_users,
+    change_and_wait, change_retention, change_that_waits, create, cut_cable, cut_power, edit_while_paused,
+    kill_with_old_files, let_hang, move_pods, re_create, re_create_with_fewer_shards,
+    re_create_without_a_pause, restore_users,
 };
-use clusters::{OTHER_PASSWORD, on_volumes, other_users, plain, with_secret, with_users};
+use clusters::{OTHER_PASSWORD, on_volumes, other_users, plain, users_in_a_secret, with_secret, with_users};
+use deletions::{delete_files, delete_services_and_budgets, delete_set, lose_system_secret, lose_volume};
 use passwords::{change_secret, forget_rotation, forget_system_rotation, rotate_password, rotate_system};
 
 pub use clusters::{APP_PASSWORD, FIRST_PASSWORD, every_field};
@@ -86,6 +88,13 @@ pub const FLOWS: &[Flow] = &[
         end: WHOLE,
     },
     Flow {
+        name: "user-changed-in-a-secret",
+        start: Some(users_in_a_secret),
+        acts: |scene| change_and_wait(scene, json!({ "users": other_users() })).boxed_local(),
+        back: |scene| restore_users(scene).boxed_local(),
+        end: WHOLE,
+    },
+    Flow {
         name: "password-rotated",
         start: Some(with_users),
         acts: |scene| rotate_password(scene).boxed_local(),
@@ -128,6 +137,27 @@ pub const FLOWS: &[Flow] = &[
         start: Some(plain),
         acts: |scene| delete_files(scene).boxed_local(),
         back: nothing,
+        end: WHOLE,
+    },
+    Flow {
+        name: "services-and-budgets-deleted-by-hand",
+        start: Some(plain),
+        acts: |scene| delete_services_and_budgets(scene).boxed_local(),
+        back: nothing,
+        end: WHOLE,
+    },
+    Flow {
+        name: "stateful-set-deleted-by-hand",
+        start: Some(on_volumes),
+        acts: |scene| delete_set(scene).boxed_local(),
+        back: nothing,
+        end: AFTER_ELECTIONS,
+    },
+    Flow {
+        name: "retention-changed",
+        start: Some(on_volumes),
+        acts: |scene| change_retention(scene, "Delete").boxed_local(),
+        back: |scene| change_retention(scene, "Retain").boxed_local(),
         end: WHOLE,
     },
     Flow {

@@ -26,7 +26,7 @@ pub enum Fault {
     AnswerLost,
     /// It was carried out, and from then on nothing is seen of pods for a while.
     HoldPods,
-    /// Nothing is seen of the StatefulSet for a while.
+    /// Nothing is seen of the StatefulSet, Services and budgets for a while.
     HoldSets,
     /// Nothing is seen of ConfigMaps and Secrets for a while.
     HoldFiles,
@@ -80,7 +80,7 @@ impl Fault {
     pub const fn held(self) -> &'static [&'static str] {
         match self {
             Self::HoldPods => &["pods"],
-            Self::HoldSets => &["statefulsets"],
+            Self::HoldSets => &["statefulsets", "services", "poddisruptionbudgets"],
             Self::HoldFiles => &["configmaps", "secrets"],
             Self::HoldClusters => &["redisclusters"],
             Self::CrashBefore

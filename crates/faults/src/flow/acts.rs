@@ -4,10 +4,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::apps::v1::StatefulSet;
-use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Secret};
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use keyslot_api::v1alpha1::RedisClusterSpec;
-use kube::ResourceExt;
-use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
+use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::{Value, json};
 
 use super::clusters::{on_volumes, other_users, with_users};
@@ -69,34 +68,17 @@ pub(super) async fn change_that_waits(scene: &Scene) -> Result<()> {
     Ok(())
 }
 
-pub(super) async fn delete_files(scene: &Scene) -> Result<()> {
-    let names = ["config", "acl", "connection"].map(|part| format!("{NAME}-{part}"));
-    for name in &names {
-        scene.delete_object::<ConfigMap>(name).await?;
-    }
-    for name in &names {
-        until(&format!("{name} is back"), async || {
-            let map = scene.api::<ConfigMap>().get(name).await?;
-            let lines = map.data.iter().flatten().find(|(file, _)| *file == "users.acl");
-            let has_users = lines.is_none_or(|(_, text)| text.contains(ledger::USER));
-            ensure!(map.metadata.deletion_timestamp.is_none() && has_users, "it is not whole");
-            Ok(())
-        })
-        .await?;
-    }
-    scene.ready().await
-}
-
-pub(super) async fn lose_system_secret(scene: &Scene) -> Result<()> {
-    let (secrets, name) = (scene.api::<Secret>(), format!("{NAME}-system"));
-    let mut backup = secrets.get(&name).await?;
-    scene.delete_object::<Secret>(&name).await?;
-    scene.says("Degraded", "True", Some("SystemSecretLost")).await?;
-    backup.metadata.resource_version = None;
-    backup.metadata.uid = None;
-    secrets.create(&PostParams::default(), &backup).await?;
-    scene.says("Degraded", "False", None).await?;
-    scene.ready().await
+/// What becomes of volumes when the resource is deleted.
+pub(super) async fn change_retention(scene: &Scene, on_delete: &str) -> Result<()> {
+    change_and_wait(scene, json!({ "storage": { "retentionPolicy": { "onDelete": on_delete } } })).await?;
+    until("the StatefulSet has it", async || {
+        let set = scene.api::<StatefulSet>().get(NAME).await?;
+        let policy = set.spec.and_then(|spec| spec.persistent_volume_claim_retention_policy);
+        let found = policy.and_then(|policy| policy.when_deleted);
+        ensure!(found.as_deref() == Some(on_delete), "whenDeleted is {found:?}");
+        Ok(())
+    })
+    .await
 }
 
 pub(super) async fn re_create(scene: &Scene, spec: RedisClusterSpec) -> Result<()> {
@@ -155,22 +137,6 @@ pub(super) async fn cut_cable(scene: &Scene) -> Result<()> {
     scene.says("SlotsCovered", "True", None).await?;
     scene.kubelets.order(&scene.namespace, "demo-0", Order::Join)?;
     scene.says("Degraded", "False", None).await?;
-    scene.ready().await
-}
-
-/// With its pod, as by a person who replaces a broken disk.
-pub(super) async fn lose_volume(scene: &Scene) -> Result<()> {
-    let (claim, pod) = ("data-demo-0", "demo-0");
-    let uid = scene.api::<PersistentVolumeClaim>().get(claim).await?.uid();
-    scene.delete_object::<PersistentVolumeClaim>(claim).await?;
-    scene.delete_object::<Pod>(pod).await?;
-    until("the pod has another volume", async || {
-        let claim = scene.api::<PersistentVolumeClaim>().get(claim).await?;
-        ensure!(claim.uid() != uid, "it is the old one");
-        Ok(())
-    })
-    .await?;
-    scene.all_ready(6).await?;
     scene.ready().await
 }
 

@@ -1,7 +1,7 @@
 //! The clusters of flows.
 
 use anyhow::Result;
-use keyslot_api::v1alpha1::{Password, RedisClusterSpec, Rotation, SecretKeyRef, User};
+use keyslot_api::v1alpha1::{AclStorage, Password, RedisClusterSpec, Rotation, SecretKeyRef, User};
 use keyslot_testkit::builders::a_cluster;
 use serde_json::json;
 
@@ -63,6 +63,11 @@ pub(super) fn with_users() -> RedisClusterSpec {
     spec.users
         .extend([user("app", &["~app:*", "+@read", "+@write"]), user("reports", &["%R~app:*", "+@read"])]);
     spec
+}
+
+/// The same, and users.acl in a Secret.
+pub(super) fn users_in_a_secret() -> RedisClusterSpec {
+    RedisClusterSpec { acl_storage: AclStorage::Secret, ..with_users() }
 }
 
 /// A Secret with a password that an application brings.
