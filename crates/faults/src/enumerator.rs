@@ -1,6 +1,6 @@
 //! Every fault at every request of every flow: which ones there are, and running them beside each other.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -17,7 +17,7 @@ use crate::flow::Flow;
 use crate::nodes::Kubelets;
 use crate::queue::Queue;
 use crate::report::Report;
-use crate::run::{Reference, Stage};
+use crate::run::{Listen, Reference, Stage};
 use crate::scene::Scene;
 
 /// How often a plan is tried whose fault did not happen: some requests depend on the moment.
@@ -128,18 +128,31 @@ impl Explored {
     }
 }
 
-/// Runs plans of these flows beside each other until all are run or the time is over.
+/// How much of its plans is run.
+#[derive(Clone, Copy, Debug)]
+pub enum Extent {
+    /// All: those that a person or a file named.
+    Given,
+    /// As many as can be begun until then.
+    Until(Instant),
+    /// All, and after one run of each flow and fault also what comes from time to time.
+    Everything,
+}
+
+/// Runs plans of these flows beside each other.
 pub async fn run_all(
     ground: &Ground,
     flows: &[Explored],
     plans: Vec<Vec<Plan>>,
-    until: Option<Instant>,
+    extent: Extent,
 ) -> Result<Report> {
     // With little time every flow gets its turn; without an end a change of flows is only lost time.
-    let turn = if until.is_some() { TURN } else { usize::MAX };
+    let turn = if matches!(extent, Extent::Until(_)) { TURN } else { usize::MAX };
+    let heard = Mutex::new(BTreeSet::new());
     let (queue, report) = (Mutex::new(Queue::new(plans, turn)), Mutex::new(Report::default()));
-    let workers = ground.groups.iter().map(|group| Worker { ground, flows, group, stage: None });
-    try_join_all(workers.map(|worker| worker.work(&queue, &report, until))).await?;
+    let workers =
+        ground.groups.iter().map(|group| Worker { ground, flows, group, extent, heard: &heard, stage: None });
+    try_join_all(workers.map(|worker| worker.work(&queue, &report))).await?;
     Ok(report.into_inner().unwrap_or_else(PoisonError::into_inner))
 }
 
@@ -148,19 +161,17 @@ struct Worker<'a> {
     ground: &'a Ground,
     flows: &'a [Explored],
     group: &'a str,
+    extent: Extent,
+    /// Faults after which somebody has listened for long, by the index of their flow.
+    heard: &'a Mutex<BTreeSet<(usize, Fault)>>,
     /// With the index of its flow.
     stage: Option<(usize, Stage)>,
 }
 
 impl Worker<'_> {
-    async fn work(
-        mut self,
-        queue: &Mutex<Queue>,
-        report: &Mutex<Report>,
-        until: Option<Instant>,
-    ) -> Result<()> {
+    async fn work(mut self, queue: &Mutex<Queue>, report: &Mutex<Report>) -> Result<()> {
         let mut here: Option<(usize, usize)> = None;
-        while until.is_none_or(|until| Instant::now() < until) {
+        while self.has_time() {
             let next = queue.lock().unwrap_or_else(PoisonError::into_inner).next(here);
             let Some((flow, plan)) = next else { break };
             here = Some((flow, here.filter(|(last, _)| *last == flow).map_or(1, |(_, runs)| runs + 1)));
@@ -174,12 +185,26 @@ impl Worker<'_> {
         Ok(())
     }
 
+    fn has_time(&self) -> bool {
+        match self.extent {
+            Extent::Given | Extent::Everything => true,
+            Extent::Until(end) => Instant::now() < end,
+        }
+    }
+
+    /// Whether nobody has listened for long yet after this fault of this flow.
+    fn listens(&self, flow: usize, fault: Fault) -> bool {
+        let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        matches!(self.extent, Extent::Everything) && heard.insert((flow, fault))
+    }
+
     /// Runs a plan, on the stage that is there or a new one. After a failure nobody knows how the stage is.
     async fn run(&mut self, flow: usize, plan: &Plan) -> Result<Proof> {
         let reference = &self.flows[flow].reference;
+        let listen = if self.listens(flow, plan.fault) { Listen::Long } else { Listen::Short };
         for _ in 0..TRIES {
             let stage = self.set(flow).await.context("the start")?;
-            match stage.run(plan, reference).await {
+            match stage.run(plan, reference, listen).await {
                 Ok(Proof::NotMet) => {}
                 // Many requests have nothing after them to be hidden: that is worth one try.
                 Ok(proof) => return Ok(proof),

@@ -20,7 +20,9 @@ use acts::{
     re_create_without_a_pause, restore_users,
 };
 use clusters::{OTHER_PASSWORD, on_volumes, other_users, plain, users_in_a_secret, with_secret, with_users};
-use deletions::{delete_files, delete_services_and_budgets, delete_set, lose_system_secret, lose_volume};
+use deletions::{
+    delete_files, delete_services_and_budgets, delete_set, lock_out, lose_system_secret, lose_volume,
+};
 use passwords::{change_secret, forget_rotation, forget_system_rotation, rotate_password, rotate_system};
 
 pub use clusters::{APP_PASSWORD, FIRST_PASSWORD, every_field};
@@ -166,6 +168,13 @@ pub const FLOWS: &[Flow] = &[
         acts: |scene| lose_system_secret(scene).boxed_local(),
         back: nothing,
         end: WHOLE,
+    },
+    Flow {
+        name: "operator-locked-out",
+        start: Some(plain),
+        acts: |scene| lock_out(scene).boxed_local(),
+        back: nothing,
+        end: AFTER_ELECTIONS,
     },
     Flow {
         name: "pods-move",

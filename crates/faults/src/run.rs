@@ -19,12 +19,24 @@ use crate::scene::Scene;
 /// Without a request for so long, and without one that waits for an answer, nothing more is coming: the shortest of the
 /// operator's delays are a tenth of that.
 const QUIET: Duration = Duration::from_millis(1500);
+/// Longer than the operator takes from one look at everything to the next.
+const LONG_QUIET: Duration = Duration::from_secs(65);
+
 /// How long it may take to get quiet.
 const LOUD: usize = 12;
 
 /// How much longer than without a fault a flow may take. The operator looks at users each minute and finds then what it
 /// has missed; what a person waits for must not need that.
 const LATER: Duration = Duration::from_secs(45);
+
+/// How long there has to be silence in the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Listen {
+    /// Until nothing more comes of what has happened.
+    Short,
+    /// Until what comes from time to time has come, too.
+    Long,
+}
 
 /// What a run without faults ended with.
 #[derive(Clone, Debug)]
@@ -68,18 +80,18 @@ impl Stage {
     /// Runs the flow without a fault.
     pub async fn reference(&self, seed: u64) -> Result<Reference> {
         let faults = self.no_faults(seed);
-        let (snapshot, took) = self.play(&faults).await?;
+        let (snapshot, took) = self.play(&faults, Listen::Short).await?;
         ensure!(took < LATER, "it took {:.0} s", took.as_secs_f64());
         self.rewind().await?;
         Ok(Reference { record: faults.record(), snapshot, took })
     }
 
     /// Runs it with a fault. All of it has to be well, whether the fault has happened or not.
-    pub async fn run(&self, plan: &Plan, reference: &Reference) -> Result<Proof> {
+    pub async fn run(&self, plan: &Plan, reference: &Reference, listen: Listen) -> Result<Proof> {
         let start = self.scene.version().await?;
         let faults = Faults::new(Some(plan.clone()), plan.seed, start, self.scene.truth());
         let faults = Arc::new(faults);
-        let (snapshot, took) = self.play(&faults).await?;
+        let (snapshot, took) = self.play(&faults, listen).await?;
         judge(&reference.snapshot, &snapshot, &reference.record, &faults.record())?;
         ensure!(
             took < reference.took + LATER,
@@ -93,17 +105,17 @@ impl Stage {
 
     /// From the start to the end, and until nothing more happens. What must never be said explains most of what can go
     /// wrong.
-    async fn play(&self, faults: &Arc<Faults>) -> Result<(Snapshot, Duration)> {
+    async fn play(&self, faults: &Arc<Faults>, listen: Listen) -> Result<(Snapshot, Duration)> {
         let secrets = self.scene.api::<Secret>().list(&ListParams::default()).await?;
         for data in secrets.items.iter().filter_map(|secret| secret.data.as_ref()) {
             faults.know(passwords(data));
         }
-        let played = self.play_acts(faults).await;
+        let played = self.play_acts(faults, listen).await;
         nothing_forbidden(faults)?;
         played
     }
 
-    async fn play_acts(&self, faults: &Arc<Faults>) -> Result<(Snapshot, Duration)> {
+    async fn play_acts(&self, faults: &Arc<Faults>, listen: Listen) -> Result<(Snapshot, Duration)> {
         let is_untouched = self.flow.keeps_serving();
         let writer = if is_untouched { Some(ledger::Writer::start(&self.scene).await?) } else { None };
         let before = if is_untouched { Some(invariants::processes(&self.scene).await?) } else { None };
@@ -133,6 +145,10 @@ impl Stage {
         if let Some(before) = before {
             let now = invariants::processes(&self.scene).await?;
             ensure!(now == before, "nodes were touched: they are {now:?}, and were {before:?}");
+        }
+        match listen {
+            Listen::Short => {}
+            Listen::Long => stays_quiet(faults).await?,
         }
         ensure!(operator.is_alive(), "the operator has ended");
         Ok((snapshot::take(&self.scene).await?, took))
@@ -182,6 +198,16 @@ async fn quiet(faults: &Faults) -> Result<()> {
     let requests = faults.record().requests;
     let last: Vec<String> = requests.iter().rev().take(5).map(ToString::to_string).collect();
     bail!("it does not get quiet; last: {}", last.join(", "))
+}
+
+/// Nothing is requested by any of the looks from time to time.
+async fn stays_quiet(faults: &Faults) -> Result<()> {
+    let before = faults.record().requests.len();
+    tokio::time::sleep(LONG_QUIET).await;
+    let requests = faults.record().requests;
+    let late: Vec<String> = requests.iter().skip(before).map(ToString::to_string).collect();
+    ensure!(late.is_empty(), "it was settled and quiet, and then came {}", late.join(", "));
+    Ok(())
 }
 
 /// The same end, by the same number of births and deaths.

@@ -13,7 +13,7 @@ use rand::{RngExt, SeedableRng};
 use tokio::sync::{Notify, watch};
 
 use super::never::forbidden_request;
-use super::{Fault, Lane, Plan, Point, Proof};
+use super::{Fault, Lane, Plan, Point, Proof, Record};
 
 /// The longest time by which a seed delays a request, so that the loops interleave in ever new ways.
 const LONGEST_DELAY: Duration = Duration::from_millis(25);
@@ -62,19 +62,6 @@ struct State {
     nodes: BTreeMap<IpAddr, RedisNode>,
     /// Passwords that were put into Secrets.
     passwords: BTreeSet<String>,
-}
-
-/// What was requested in a run.
-#[derive(Clone, Debug, Default)]
-pub struct Record {
-    /// In the order in which it was asked for.
-    pub requests: Vec<Point>,
-    /// How often each object was made, by `resource/name`.
-    pub created: BTreeMap<String, usize>,
-    /// How often each object was deleted.
-    pub deleted: BTreeMap<String, usize>,
-    /// What must never be said, and was.
-    pub forbidden: Vec<String>,
 }
 
 /// What is to be done with a request.
@@ -224,14 +211,7 @@ impl Faults {
 
     /// The API server has carried it out.
     pub(super) fn done(&self, class: &str) {
-        let mut state = self.lock();
-        let Some((verb, object)) = class.split_once(' ') else { return };
-        let counts = match verb {
-            "create" => &mut state.record.created,
-            "delete" => &mut state.record.deleted,
-            _ => return,
-        };
-        *counts.entry(object.to_owned()).or_default() += 1;
+        self.lock().record.carried_out(class);
     }
 
     /// The addresses of all pods.

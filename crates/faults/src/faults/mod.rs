@@ -9,13 +9,15 @@ mod kube_layer;
 mod lanes;
 mod never;
 mod plan;
+mod record;
 mod redis_layer;
 mod requests;
 mod rights;
 
-pub use injection::{Faults, Record, Truth, Verdict};
+pub use injection::{Faults, Truth, Verdict};
 pub use kube_layer::FaultLayer;
 pub use lanes::{Lane, LaneLayer};
 pub use never::passwords;
 pub use plan::{Fault, Plan, Point, Proof};
+pub use record::Record;
 pub use redis_layer::FaultyNodes;

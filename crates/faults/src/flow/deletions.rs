@@ -2,17 +2,18 @@
 
 use std::fmt::Debug;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Secret, Service};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use keyslot_testkit::redis_server::RawConnection;
 use kube::ResourceExt;
 use kube::api::{ListParams, PostParams};
 use kube::core::NamespaceResourceScope;
 use serde::de::DeserializeOwned;
 
 use crate::oracles::ledger;
-use crate::scene::{NAME, Scene, until};
+use crate::scene::{NAME, PATIENCE, Scene, until};
 
 pub(super) async fn delete_files(scene: &Scene) -> Result<()> {
     let names = ["config", "acl", "connection"].map(|part| format!("{NAME}-{part}"));
@@ -80,6 +81,27 @@ pub(super) async fn lose_volume(scene: &Scene) -> Result<()> {
     until("the pod has another volume", async || {
         let claim = scene.api::<PersistentVolumeClaim>().get(claim).await?;
         ensure!(claim.uid() != uid, "it is the old one");
+        Ok(())
+    })
+    .await?;
+    scene.all_ready(6).await?;
+    scene.ready().await
+}
+
+/// The operator's user of one node, as by somebody with the right to do it: the node has to start again to have it back.
+pub(super) async fn lock_out(scene: &Scene) -> Result<()> {
+    let pod = "demo-5";
+    let (uid, address) = (scene.api::<Pod>().get(pod).await?.uid(), scene.address(pod).await?);
+    let delete = move || {
+        let mut node = RawConnection::open((address, 6379).into(), PATIENCE)?;
+        node.ask(&["AUTH", ledger::USER, ledger::PASSWORD])?;
+        node.ask(&["ACL", "DELUSER", "keyslot-operator"])
+    };
+    let deleted = tokio::task::spawn_blocking(delete).await??;
+    ensure!(deleted == "1", "no user was deleted: {deleted}");
+    until("the pod is another one", async || {
+        let now = scene.api::<Pod>().get(pod).await.context("it has gone")?.uid();
+        ensure!(now != uid, "it is the old one");
         Ok(())
     })
     .await?;

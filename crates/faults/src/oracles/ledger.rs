@@ -22,6 +22,9 @@ const KEYS: usize = 200;
 /// Of an application that writes while something happens.
 const WRITE_PAUSE: Duration = Duration::from_millis(20);
 
+/// How often the client of the ledger tries: nodes may have changed.
+const TRIES: u32 = 16;
+
 /// The user as `spec.users` has it.
 pub fn user() -> keyslot_api::v1alpha1::User {
     keyslot_api::v1alpha1::User {
@@ -40,7 +43,7 @@ pub fn user() -> keyslot_api::v1alpha1::User {
 
 /// Writes all keys.
 pub async fn write(scene: &Scene) -> Result<()> {
-    let mut cluster = connect(scene).await?;
+    let mut cluster = connect(scene, TRIES).await?;
     for key in 0..KEYS {
         let () = cluster.set(format!("ledger:{key}"), key).await.with_context(|| format!("ledger:{key}"))?;
     }
@@ -49,7 +52,7 @@ pub async fn write(scene: &Scene) -> Result<()> {
 
 /// Every key is there.
 pub async fn is_complete(scene: &Scene) -> Result<()> {
-    let mut cluster = connect(scene).await?;
+    let mut cluster = connect(scene, TRIES).await?;
     for key in 0..KEYS {
         let found: Option<usize> = cluster.get(format!("ledger:{key}")).await?;
         ensure!(found == Some(key), "ledger:{key} is {found:?}");
@@ -57,7 +60,8 @@ pub async fn is_complete(scene: &Scene) -> Result<()> {
     Ok(())
 }
 
-/// Writes all the time, as an application does that knows nothing of the operator.
+/// Writes all the time, as an application does that knows nothing of the operator. It tries nothing twice: a connection
+/// that was ended is a failure.
 pub struct Writer {
     stop: CancellationToken,
     task: JoinHandle<Result<usize>>,
@@ -67,7 +71,7 @@ impl Writer {
     /// Starts to write.
     pub async fn start(scene: &Scene) -> Result<Self> {
         let stop = CancellationToken::new();
-        let task = tokio::spawn(write_until(connect(scene).await?, stop.clone()));
+        let task = tokio::spawn(write_until(connect(scene, 0).await?, stop.clone()));
         Ok(Self { stop, task })
     }
 
@@ -75,7 +79,8 @@ impl Writer {
     pub async fn stop(self, scene: &Scene) -> Result<()> {
         self.stop.cancel();
         let written = self.task.await??;
-        let mut cluster = connect(scene).await?;
+        let mut cluster = connect(scene, TRIES).await?;
+        ensure!(written > 0, "nothing was written");
         for number in 0..written {
             let found: Option<usize> = cluster.get(format!("written:{number}")).await?;
             ensure!(found == Some(number), "written:{number} was acknowledged and is {found:?}");
@@ -95,7 +100,7 @@ async fn write_until(mut cluster: ClusterConnection, stop: CancellationToken) ->
     Ok(written)
 }
 
-async fn connect(scene: &Scene) -> Result<ClusterConnection> {
+async fn connect(scene: &Scene, retries: u32) -> Result<ClusterConnection> {
     until("a client is let in", async || {
         let addresses: Vec<String> = scene
             .pods()
@@ -107,6 +112,7 @@ async fn connect(scene: &Scene) -> Result<ClusterConnection> {
         let client = ClusterClientBuilder::new(addresses)
             .username(USER)
             .password(PASSWORD)
+            .retries(retries)
             .connection_timeout(Duration::from_secs(5))
             .response_timeout(Duration::from_secs(5))
             .build()?;
