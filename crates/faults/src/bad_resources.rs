@@ -235,7 +235,14 @@ pub async fn run(ground: &Ground, seed: u64, until: Option<Instant>) -> Result<R
                 .unwrap_or_else(PoisonError::into_inner)
                 .add_bad(mutation.to_string(), outcome.map(Outcome::as_str));
             if is_spoilt {
-                bench = set().await?;
+                bench = match set().await {
+                    Ok(fresh) => fresh,
+                    Err(error) => {
+                        let mut report = report.lock().unwrap_or_else(PoisonError::into_inner);
+                        report.fail("a new cluster to try values on".to_owned(), &error);
+                        break;
+                    }
+                };
             }
         }
         anyhow::Ok(())

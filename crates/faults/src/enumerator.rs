@@ -15,9 +15,10 @@ use rand::seq::SliceRandom;
 use crate::faults::{Fault, Plan, Point, Proof, Record};
 use crate::flow::Flow;
 use crate::nodes::Kubelets;
+use crate::oracles::snapshot::differences;
 use crate::queue::Queue;
 use crate::report::Report;
-use crate::run::{Listen, Reference, Stage};
+use crate::run::{Reference, Stage};
 use crate::scene::Scene;
 
 /// How often a plan is tried whose fault did not happen: some requests depend on the moment.
@@ -65,13 +66,19 @@ pub struct Explored {
 /// Runs the flow twice without a fault. Requests that both runs have are the ones that every run has.
 pub async fn explore(ground: &Ground, flow: Flow, group: &str, seed: u64) -> Result<Explored> {
     let stage = ground.stage(flow, group).await?;
-    let first = stage.reference(seed).await?;
-    let second = stage.reference(seed.wrapping_add(1)).await?;
-    let differences = crate::oracles::snapshot::differences(&first.snapshot, &second.snapshot);
-    ensure!(differences.is_empty(), "two runs without a fault end differently: {}", differences.join("; "));
+    let references = two_references(&stage, seed).await;
     stage.leave().await?;
+    let (first, second) = references?;
     let points = common(&first.record, &second.record);
     Ok(Explored { flow, reference: merged(first, &second), points })
+}
+
+async fn two_references(stage: &Stage, seed: u64) -> Result<(Reference, Reference)> {
+    let first = stage.reference(seed).await?;
+    let second = stage.reference(seed.wrapping_add(1)).await?;
+    let differences = differences(&first.snapshot, &second.snapshot);
+    ensure!(differences.is_empty(), "two runs without a fault end differently: {}", differences.join("; "));
+    Ok((first, second))
 }
 
 fn common(first: &Record, second: &Record) -> Vec<Point> {
@@ -128,31 +135,31 @@ impl Explored {
     }
 }
 
-/// How much of its plans is run.
-#[derive(Clone, Copy, Debug)]
-pub enum Extent {
-    /// All: those that a person or a file named.
-    Given,
-    /// As many as can be begun until then.
-    Until(Instant),
-    /// All, and after one run of each flow and fault also what comes from time to time.
-    Everything,
+/// After which runs it is listened for long, for what comes from time to time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ears {
+    /// After none.
+    Short,
+    /// After one of each flow and fault.
+    EachOnce,
+    /// After each.
+    Long,
 }
 
-/// Runs plans of these flows beside each other.
+/// Runs plans of these flows beside each other until all are run or the time is over.
 pub async fn run_all(
     ground: &Ground,
     flows: &[Explored],
     plans: Vec<Vec<Plan>>,
-    extent: Extent,
+    (until, ears): (Option<Instant>, Ears),
 ) -> Result<Report> {
     // With little time every flow gets its turn; without an end a change of flows is only lost time.
-    let turn = if matches!(extent, Extent::Until(_)) { TURN } else { usize::MAX };
+    let turn = if until.is_some() { TURN } else { usize::MAX };
     let heard = Mutex::new(BTreeSet::new());
     let (queue, report) = (Mutex::new(Queue::new(plans, turn)), Mutex::new(Report::default()));
     let workers =
-        ground.groups.iter().map(|group| Worker { ground, flows, group, extent, heard: &heard, stage: None });
-    try_join_all(workers.map(|worker| worker.work(&queue, &report))).await?;
+        ground.groups.iter().map(|group| Worker { ground, flows, group, ears, heard: &heard, stage: None });
+    try_join_all(workers.map(|worker| worker.work(&queue, &report, until))).await?;
     Ok(report.into_inner().unwrap_or_else(PoisonError::into_inner))
 }
 
@@ -161,7 +168,7 @@ struct Worker<'a> {
     ground: &'a Ground,
     flows: &'a [Explored],
     group: &'a str,
-    extent: Extent,
+    ears: Ears,
     /// Faults after which somebody has listened for long, by the index of their flow.
     heard: &'a Mutex<BTreeSet<(usize, Fault)>>,
     /// With the index of its flow.
@@ -169,9 +176,14 @@ struct Worker<'a> {
 }
 
 impl Worker<'_> {
-    async fn work(mut self, queue: &Mutex<Queue>, report: &Mutex<Report>) -> Result<()> {
+    async fn work(
+        mut self,
+        queue: &Mutex<Queue>,
+        report: &Mutex<Report>,
+        until: Option<Instant>,
+    ) -> Result<()> {
         let mut here: Option<(usize, usize)> = None;
-        while self.has_time() {
+        while until.is_none_or(|until| Instant::now() < until) {
             let next = queue.lock().unwrap_or_else(PoisonError::into_inner).next(here);
             let Some((flow, plan)) = next else { break };
             here = Some((flow, here.filter(|(last, _)| *last == flow).map_or(1, |(_, runs)| runs + 1)));
@@ -185,26 +197,22 @@ impl Worker<'_> {
         Ok(())
     }
 
-    fn has_time(&self) -> bool {
-        match self.extent {
-            Extent::Given | Extent::Everything => true,
-            Extent::Until(end) => Instant::now() < end,
-        }
-    }
-
-    /// Whether nobody has listened for long yet after this fault of this flow.
-    fn listens(&self, flow: usize, fault: Fault) -> bool {
-        let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
-        matches!(self.extent, Extent::Everything) && heard.insert((flow, fault))
+    /// Whether to listen for long after this fault of this flow, if it has happened.
+    fn listens(&self, flow: usize, fault: Fault, proof: Proof) -> bool {
+        let heard = || self.heard.lock().unwrap_or_else(PoisonError::into_inner).insert((flow, fault));
+        proof == Proof::Happened
+            && match self.ears {
+                Ears::Short => false,
+                Ears::EachOnce => heard(),
+                Ears::Long => true,
+            }
     }
 
     /// Runs a plan, on the stage that is there or a new one. After a failure nobody knows how the stage is.
     async fn run(&mut self, flow: usize, plan: &Plan) -> Result<Proof> {
-        let reference = &self.flows[flow].reference;
-        let listen = if self.listens(flow, plan.fault) { Listen::Long } else { Listen::Short };
         for _ in 0..TRIES {
-            let stage = self.set(flow).await.context("the start")?;
-            match stage.run(plan, reference, listen).await {
+            self.set(flow).await.context("the start")?;
+            match self.run_once(flow, plan).await {
                 Ok(Proof::NotMet) => {}
                 // Many requests have nothing after them to be hidden: that is worth one try.
                 Ok(proof) => return Ok(proof),
@@ -218,14 +226,20 @@ impl Worker<'_> {
         Ok(Proof::NotMet)
     }
 
-    /// The stage of a flow.
-    async fn set(&mut self, flow: usize) -> Result<&Stage> {
+    async fn run_once(&self, flow: usize, plan: &Plan) -> Result<Proof> {
+        let (_, stage) = self.stage.as_ref().context("no stage")?;
+        let listens = |proof| self.listens(flow, plan.fault, proof);
+        stage.run(plan, &self.flows[flow].reference, &listens).await
+    }
+
+    /// Sets the stage of a flow, if it is not there.
+    async fn set(&mut self, flow: usize) -> Result<()> {
         if self.stage.as_ref().is_none_or(|(there, _)| *there != flow) {
             self.leave().await?;
             let stage = self.ground.stage(self.flows[flow].flow, self.group).await?;
             self.stage = Some((flow, stage));
         }
-        self.stage.as_ref().map(|(_, stage)| stage).context("no stage")
+        Ok(())
     }
 
     async fn leave(&mut self) -> Result<()> {

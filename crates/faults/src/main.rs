@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 use clap::{Parser, Subcommand};
 use futures::future::join_all;
 use keyslot_faults::bad_resources;
-use keyslot_faults::enumerator::{Explored, Extent, Ground, by_flow, explore, run_all};
+use keyslot_faults::enumerator::{Ears, Explored, Ground, by_flow, explore, run_all};
 use keyslot_faults::faults::{LaneLayer, Plan};
 use keyslot_faults::flow::{FLOWS, Flow};
 use keyslot_faults::nodes::{Kubelets, Machine};
@@ -140,7 +140,7 @@ async fn carry_out(arguments: &Arguments, ground: &Ground) -> Result<Report> {
             let plan: Plan = plan.parse()?;
             let (flows, report) = explored(named(&plan.flow)?, ground, plan.seed).await?;
             let plans = flows.iter().map(|_| vec![plan.clone()]).collect();
-            Ok(report.and(run_all(ground, &flows, plans, Extent::Given).await?.without_void()))
+            Ok(report.and(run_all(ground, &flows, plans, (None, Ears::Long)).await?.without_void()))
         }
         Command::Requests => {
             let (flows, report) = explored(all_or(arguments.flow.as_deref())?, ground, seed).await?;
@@ -211,13 +211,13 @@ async fn run_everything(
     minutes: Option<u64>,
 ) -> Result<Report> {
     let regressions = by_flow(REGRESSIONS)?;
+    let ears = if minutes.is_some() { (Ears::Short, Ears::Short) } else { (Ears::Long, Ears::EachOnce) };
     let earlier = flows.iter().map(|flow| regressions.get(flow.name()).cloned().unwrap_or_default());
-    let earlier = run_all(ground, flows, earlier.collect(), Extent::Given).await?.without_void();
+    let earlier = run_all(ground, flows, earlier.collect(), (None, ears.0)).await?.without_void();
     let plans = |flow: &Explored| flow.plans(seed).into_iter().filter(is_wanted).collect();
     let plans = flows.iter().map(plans).collect();
     // Whatever the rest took.
-    let extent = minutes.map_or(Extent::Everything, |minutes| Extent::Until(from_now(minutes)));
-    let report = run_all(ground, flows, plans, extent).await?;
+    let report = run_all(ground, flows, plans, (minutes.map(from_now), ears.1)).await?;
     ensure!(
         minutes.is_none() || report.totals() != (0, 0),
         "nothing was run: the time was over before the first plan"

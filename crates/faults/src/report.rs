@@ -21,9 +21,9 @@ pub struct Report {
     /// Wrong values by what came of them.
     bad: BTreeMap<&'static str, usize>,
     /// Plans of requests that not every run has, and these runs had not.
-    void: usize,
+    void: Vec<Plan>,
     /// Plans whose request came, with nothing to hide after it, or refused by its server.
-    without_effect: usize,
+    without_effect: Vec<Plan>,
     /// Plans of requests that two runs had, and these had not.
     unmet: Vec<Plan>,
     failures: Vec<(String, String)>,
@@ -39,11 +39,11 @@ impl Report {
     pub fn add(&mut self, plan: &Plan, outcome: Result<Proof>) {
         match outcome {
             Ok(Proof::WithoutEffect) => {
-                self.without_effect += 1;
+                self.without_effect.push(plan.clone());
                 return;
             }
             Ok(Proof::NotMet) if plan.depends_on_the_moment() => {
-                self.void += 1;
+                self.void.push(plan.clone());
                 return;
             }
             Ok(Proof::NotMet) => {
@@ -67,13 +67,10 @@ impl Report {
     /// Every one of these plans was expected to meet its request.
     #[must_use]
     pub fn without_void(mut self) -> Self {
-        if std::mem::take(&mut self.void) + std::mem::take(&mut self.without_effect) > 0 {
-            self.fail(
-                "a plan that was given".to_owned(),
-                &anyhow!("its request did not come, or its fault had no effect"),
-            );
+        for plan in std::mem::take(&mut self.without_effect) {
+            self.fail(plan.to_string(), &anyhow!("its fault had no effect, so nothing was proven"));
         }
-        for plan in std::mem::take(&mut self.unmet) {
+        for plan in [std::mem::take(&mut self.void), std::mem::take(&mut self.unmet)].concat() {
             self.fail(plan.to_string(), &anyhow!("its request did not come, so nothing was proven"));
         }
         self
@@ -133,8 +130,8 @@ impl Report {
             *self.bad.entry(kind).or_default() += count;
         }
         self.requests.extend(other.requests);
-        self.void += other.void;
-        self.without_effect += other.without_effect;
+        self.void.extend(other.void);
+        self.without_effect.extend(other.without_effect);
         self.unmet.extend(other.unmet);
         self.failures.extend(other.failures);
         self
@@ -162,11 +159,11 @@ impl fmt::Display for Report {
             let requests = self.requests.get(flow).map_or_else(|| "-".to_owned(), usize::to_string);
             writeln!(f, "| {flow} | {requests} | {} |", Fault::ALL.map(cell).join(" | "))?;
         }
-        if self.void > 0 {
-            writeln!(f, "{} more proved nothing: the status was not written so often", self.void)?;
+        if !self.void.is_empty() {
+            writeln!(f, "{} more proved nothing: the status was not written so often", self.void.len())?;
         }
-        if self.without_effect > 0 {
-            let count = self.without_effect;
+        if !self.without_effect.is_empty() {
+            let count = self.without_effect.len();
             writeln!(f, "{count} more had no effect: nothing to hide, or refused by the server itself")?;
         }
         for plan in &self.unmet {

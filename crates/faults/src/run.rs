@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use k8s_openapi::api::core::v1::{Namespace, Secret};
+use keyslot_api::v1alpha1::{RedisCluster, RedisClusterSpec};
 use kube::Config;
 use kube::api::{Api, DeleteParams, ListParams};
 
@@ -14,7 +15,7 @@ use crate::nodes::Machine;
 use crate::operator::RunningOperator;
 use crate::oracles::snapshot::{self, Snapshot, differences};
 use crate::oracles::{invariants, ledger};
-use crate::scene::Scene;
+use crate::scene::{NAME, Scene};
 
 /// Without a request for so long, and without one that waits for an answer, nothing more is coming: the shortest of the
 /// operator's delays are a tenth of that.
@@ -29,14 +30,8 @@ const LOUD: usize = 12;
 /// has missed; what a person waits for must not need that.
 const LATER: Duration = Duration::from_secs(45);
 
-/// How long there has to be silence in the end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Listen {
-    /// Until nothing more comes of what has happened.
-    Short,
-    /// Until what comes from time to time has come, too.
-    Long,
-}
+/// Whether to listen for long in the end, until what comes from time to time has come, too.
+pub type Listens<'a> = &'a (dyn Fn(Proof) -> bool + Sync);
 
 /// What a run without faults ended with.
 #[derive(Clone, Debug)]
@@ -64,34 +59,49 @@ impl Stage {
             scene.kubelets.power_on(&machine).await?;
         }
         let stage = Self { flow, config: config.clone(), scene };
-        if let Some(start) = flow.start {
-            let faults = stage.no_faults(0);
-            let _operator = stage.operator(&faults);
-            // Some flows refer to it.
-            stage.scene.password_secret(APP_PASSWORD, FIRST_PASSWORD).await?;
-            stage.scene.apply(start()).await?;
-            stage.scene.ready().await?;
-            ledger::write(&stage.scene).await?;
-            nothing_forbidden(&faults)?;
+        if let Some(start) = flow.start
+            && let Err(error) = stage.start(start()).await
+        {
+            // Nobody else would end its servers.
+            let _ = stage.leave().await;
+            return Err(error);
         }
         Ok(stage)
+    }
+
+    async fn start(&self, spec: RedisClusterSpec) -> Result<()> {
+        let faults = self.no_faults(0);
+        let _operator = self.operator(&faults);
+        // Some flows refer to it.
+        self.scene.password_secret(APP_PASSWORD, FIRST_PASSWORD).await?;
+        self.scene.apply(spec).await?;
+        self.scene.ready().await?;
+        ledger::write(&self.scene).await?;
+        nothing_forbidden(&faults)
     }
 
     /// Runs the flow without a fault.
     pub async fn reference(&self, seed: u64) -> Result<Reference> {
         let faults = self.no_faults(seed);
-        let (snapshot, took) = self.play(&faults, Listen::Short).await?;
+        let (snapshot, took) = self.play(&faults, &|_| false).await?;
         ensure!(took < LATER, "it took {:.0} s", took.as_secs_f64());
         self.rewind().await?;
         Ok(Reference { record: faults.record(), snapshot, took })
     }
 
     /// Runs it with a fault. All of it has to be well, whether the fault has happened or not.
-    pub async fn run(&self, plan: &Plan, reference: &Reference, listen: Listen) -> Result<Proof> {
+    pub async fn run(&self, plan: &Plan, reference: &Reference, listens: Listens<'_>) -> Result<Proof> {
         let start = self.scene.version().await?;
         let faults = Faults::new(Some(plan.clone()), plan.seed, start, self.scene.truth());
         let faults = Arc::new(faults);
-        let (snapshot, took) = self.play(&faults, listen).await?;
+        let ended = self.meet(&faults, reference, listens).await;
+        ended.with_context(|| format!("fault: {:?}; {}", faults.proof(), faults.record().told()))?;
+        self.rewind().await.context("on the way back, without faults")?;
+        Ok(faults.proof())
+    }
+
+    async fn meet(&self, faults: &Arc<Faults>, reference: &Reference, listens: Listens<'_>) -> Result<()> {
+        let (snapshot, took) = self.play(faults, listens).await?;
         judge(&reference.snapshot, &snapshot, &reference.record, &faults.record())?;
         ensure!(
             took < reference.took + LATER,
@@ -99,23 +109,23 @@ impl Stage {
             took.as_secs_f64(),
             reference.took.as_secs_f64()
         );
-        self.rewind().await.context("on the way back, without faults")?;
-        Ok(faults.proof())
+        Ok(())
     }
 
     /// From the start to the end, and until nothing more happens. What must never be said explains most of what can go
     /// wrong.
-    async fn play(&self, faults: &Arc<Faults>, listen: Listen) -> Result<(Snapshot, Duration)> {
+    async fn play(&self, faults: &Arc<Faults>, listens: Listens<'_>) -> Result<(Snapshot, Duration)> {
+        self.scene.forget_former_users().await?;
         let secrets = self.scene.api::<Secret>().list(&ListParams::default()).await?;
         for data in secrets.items.iter().filter_map(|secret| secret.data.as_ref()) {
             faults.know(passwords(data));
         }
-        let played = self.play_acts(faults, listen).await;
+        let played = self.play_acts(faults, listens).await;
         nothing_forbidden(faults)?;
         played
     }
 
-    async fn play_acts(&self, faults: &Arc<Faults>, listen: Listen) -> Result<(Snapshot, Duration)> {
+    async fn play_acts(&self, faults: &Arc<Faults>, listens: Listens<'_>) -> Result<(Snapshot, Duration)> {
         let is_untouched = self.flow.keeps_serving();
         let writer = if is_untouched { Some(ledger::Writer::start(&self.scene).await?) } else { None };
         let before = if is_untouched { Some(invariants::processes(&self.scene).await?) } else { None };
@@ -146,12 +156,29 @@ impl Stage {
             let now = invariants::processes(&self.scene).await?;
             ensure!(now == before, "nodes were touched: they are {now:?}, and were {before:?}");
         }
-        match listen {
-            Listen::Short => {}
-            Listen::Long => stays_quiet(faults).await?,
+        if listens(faults.proof()) {
+            self.stays_quiet(faults).await?;
         }
         ensure!(operator.is_alive(), "the operator has ended");
         Ok((snapshot::take(&self.scene).await?, took))
+    }
+
+    /// Nothing comes of any of the looks from time to time but figures of the status, such as how many keys there are.
+    async fn stays_quiet(&self, faults: &Faults) -> Result<()> {
+        let conditions = async || {
+            let cluster = self.scene.api::<RedisCluster>().get_opt(NAME).await?;
+            let status = cluster.and_then(|cluster| cluster.status);
+            Ok::<_, anyhow::Error>(status.map(|status| status.conditions))
+        };
+        let (before, told) = (faults.record().requests.len(), conditions().await?);
+        tokio::time::sleep(LONG_QUIET).await;
+        let requests = faults.record().requests;
+        let late = requests.iter().skip(before).filter(|point| !point.class.ends_with("/status"));
+        let late: Vec<String> = late.map(ToString::to_string).collect();
+        ensure!(late.is_empty(), "it was settled and quiet, and then came {}", late.join(", "));
+        let now = conditions().await?;
+        ensure!(now == told, "it was settled and said {told:?}, and then {now:?}");
+        Ok(())
     }
 
     async fn rewind(&self) -> Result<()> {
@@ -198,16 +225,6 @@ async fn quiet(faults: &Faults) -> Result<()> {
     let requests = faults.record().requests;
     let last: Vec<String> = requests.iter().rev().take(5).map(ToString::to_string).collect();
     bail!("it does not get quiet; last: {}", last.join(", "))
-}
-
-/// Nothing is requested by any of the looks from time to time.
-async fn stays_quiet(faults: &Faults) -> Result<()> {
-    let before = faults.record().requests.len();
-    tokio::time::sleep(LONG_QUIET).await;
-    let requests = faults.record().requests;
-    let late: Vec<String> = requests.iter().skip(before).map(ToString::to_string).collect();
-    ensure!(late.is_empty(), "it was settled and quiet, and then came {}", late.join(", "));
-    Ok(())
 }
 
 /// The same end, by the same number of births and deaths.

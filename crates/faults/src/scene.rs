@@ -33,7 +33,7 @@ pub struct Scene {
     pub group: String,
     /// Who plays them.
     pub kubelets: Arc<Kubelets>,
-    /// Every list of users that the resource has had.
+    /// The lists of users that the resource has had since it was Ready for the last time.
     users: Arc<Mutex<Vec<Vec<User>>>>,
 }
 
@@ -72,7 +72,7 @@ impl Scene {
         let (kubelets, namespace) = (Arc::clone(&self.kubelets), self.namespace.clone());
         let users = Arc::clone(&self.users);
         Truth {
-            addresses: Box::new(move || kubelets.addresses(&namespace)),
+            pods: Box::new(move || kubelets.pods(&namespace)),
             users: Box::new(move || users.lock().unwrap_or_else(PoisonError::into_inner).clone()),
         }
     }
@@ -204,7 +204,16 @@ impl Scene {
 
     /// Waits until the resource as it is now is Ready.
     pub async fn ready(&self) -> Result<()> {
-        self.says("Ready", "True", None).await
+        self.says("Ready", "True", None).await?;
+        self.forget_former_users().await
+    }
+
+    /// From now on only what the resource gives now may be given to users.
+    pub async fn forget_former_users(&self) -> Result<()> {
+        let cluster = self.api::<RedisCluster>().get_opt(NAME).await?;
+        let users = cluster.map(|cluster| cluster.spec.users).into_iter().collect();
+        *self.users.lock().unwrap_or_else(PoisonError::into_inner) = users;
+        Ok(())
     }
 
     /// Waits until the probes of all pods say yes: those of replicas come some seconds after their links.

@@ -1,6 +1,7 @@
 //! Decides about each request, and writes down all of them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,7 +13,7 @@ use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 use tokio::sync::{Notify, watch};
 
-use super::never::forbidden_request;
+use super::never::{forbidden_death, forbidden_request};
 use super::{Fault, Lane, Plan, Point, Proof, Record};
 
 /// The longest time by which a seed delays a request, so that the loops interleave in ever new ways.
@@ -27,15 +28,16 @@ const COLLECTIONS: &[&str] =
 
 /// What is so, whatever the operator believes.
 pub struct Truth {
-    /// The addresses that pods have now, whether somebody answers there or not.
-    pub addresses: Box<dyn Fn() -> BTreeSet<IpAddr> + Send + Sync>,
-    /// Every list of users that the resource has had.
+    /// The pods and the addresses that they have now, whether somebody answers there or not.
+    pub pods: Box<dyn Fn() -> BTreeMap<String, IpAddr> + Send + Sync>,
+    /// The lists of users that the resource has had since all of it was in force.
     pub users: Box<dyn Fn() -> Vec<Vec<User>> + Send + Sync>,
 }
 
 /// The faults of one run: at most one.
 pub struct Faults {
     plan: Option<Plan>,
+    seed: u64,
     truth: Truth,
     /// Version of everything at the start of the run.
     start: String,
@@ -46,7 +48,6 @@ pub struct Faults {
 }
 
 struct State {
-    random: SmallRng,
     counts: BTreeMap<(Lane, String), usize>,
     record: Record,
     fired: bool,
@@ -82,7 +83,6 @@ impl Faults {
     /// With this plan. `start` is the version of everything at the start of the run.
     pub fn new(plan: Option<Plan>, seed: u64, start: String, truth: Truth) -> Self {
         let state = State {
-            random: SmallRng::seed_from_u64(seed),
             counts: BTreeMap::new(),
             record: Record::default(),
             fired: false,
@@ -95,7 +95,7 @@ impl Faults {
         };
         let held = watch::Sender::new([].as_slice());
         let under_way = AtomicUsize::new(0);
-        Self { plan, truth, start, crash: Notify::new(), held, under_way, state: Mutex::new(state) }
+        Self { plan, seed, truth, start, crash: Notify::new(), held, under_way, state: Mutex::new(state) }
     }
 
     /// Whether the planned fault has happened.
@@ -156,12 +156,11 @@ impl Faults {
         *count += 1;
         let point = Point { lane, class, number: *count };
         let planned = self.plan.as_ref().filter(|plan| plan.at == point && !state.fired);
+        let verdict = planned
+            .map_or_else(|| Verdict::Send(delay(self.seed, &point)), |plan| Verdict::Fault(plan.fault));
+        state.fired |= planned.is_some();
         state.record.requests.push(point);
-        if let Some(plan) = planned {
-            state.fired = true;
-            return Verdict::Fault(plan.fault);
-        }
-        Verdict::Send(LONGEST_DELAY.mul_f64(state.random.random::<f64>()))
+        verdict
     }
 
     /// The operator dies. Whoever calls this never goes on.
@@ -216,10 +215,10 @@ impl Faults {
 
     /// The addresses of all pods.
     pub(super) fn addresses(&self) -> BTreeSet<IpAddr> {
-        (self.truth.addresses)()
+        (self.truth.pods)().into_values().collect()
     }
 
-    /// Every list of users that the resource has had.
+    /// The lists of users that the resource has had since all of it was in force.
     pub(super) fn users(&self) -> Vec<Vec<User>> {
         (self.truth.users)()
     }
@@ -237,9 +236,11 @@ impl Faults {
     /// Looks into what is sent to the API server: passwords belong into Secrets, nothing that keeps data is deleted, and
     /// no pod is taken away by a smaller StatefulSet.
     pub(super) fn check(&self, class: &str, body: &str) {
-        let pods = self.addresses().len() as u64;
-        if let Some(why) = forbidden_request(class, body, pods, &mut self.lock().passwords) {
-            self.forbid(format!("{class}: {why}"));
+        let pods = (self.truth.pods)();
+        let mut state = self.lock();
+        let why = forbidden_request(class, body, pods.len() as u64, &mut state.passwords);
+        if let Some(why) = why.or_else(|| forbidden_death(class, &pods, &state.nodes)) {
+            state.record.forbidden.push(format!("{class}: {why}"));
         }
     }
 
@@ -251,6 +252,13 @@ impl Faults {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The same for a request whenever it comes, so that a seed means the same in each run.
+fn delay(seed: u64, point: &Point) -> Duration {
+    let mut hasher = DefaultHasher::new();
+    (seed, point).hash(&mut hasher);
+    LONGEST_DELAY.mul_f64(SmallRng::seed_from_u64(hasher.finish()).random())
 }
 
 /// A request without an answer so far.
@@ -271,7 +279,7 @@ mod tests {
         let class = "patch statefulsets/demo".to_owned();
         let at = Point { lane: Lane::Topology, class: class.clone(), number: 2 };
         let plan = Plan { flow: "f".to_owned(), at, fault: Fault::Conflict, seed: 1 };
-        let truth = Truth { addresses: Box::new(BTreeSet::new), users: Box::new(Vec::new) };
+        let truth = Truth { pods: Box::new(BTreeMap::new), users: Box::new(Vec::new) };
         let faults = Faults::new(Some(plan), 1, String::new(), truth);
         assert_eq!(faults.proof(), Proof::NotMet);
         let is_fault = |lane| matches!(faults.judge(lane, class.clone()), Verdict::Fault(Fault::Conflict));

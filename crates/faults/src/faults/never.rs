@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use k8s_openapi::ByteString;
 use keyslot_planner::command::{RedisCommand, Target};
-use keyslot_planner::observed::RedisNode;
+use keyslot_planner::observed::{RedisNode, Role};
 use serde_json::Value;
 
 /// What keeps data, or the way to it.
@@ -44,6 +44,20 @@ pub(super) fn forbidden_request(
         .iter()
         .any(|password| body.contains(password.as_str()))
         .then(|| "it tells a password".to_owned())
+}
+
+/// Why a pod must not be deleted: its node has keys that nobody follows, by what was answered last at these addresses.
+pub(super) fn forbidden_death(
+    class: &str,
+    pods: &BTreeMap<String, IpAddr>,
+    nodes: &BTreeMap<IpAddr, RedisNode>,
+) -> Option<String> {
+    let node = nodes.get(pods.get(class.strip_prefix("delete pods/")?)?)?;
+    let follows =
+        |other: &RedisNode| matches!(&other.role, Role::Replica { of, link_up: true, .. } if *of == node.id);
+    let is_followed = pods.values().filter_map(|ip| nodes.get(ip)).any(follows);
+    let is_last = node.is_primary() && node.holds_data() && !is_followed;
+    is_last.then(|| format!("nobody follows {}, which has {} keys", node.id, node.keys))
 }
 
 /// The passwords in a Secret; what is shorter than a generated one may stand elsewhere by chance.
@@ -114,7 +128,7 @@ mod tests {
 
     use keyslot_planner::acl::AclToken;
     use keyslot_planner::ids::{NodeId, PodName, RunId};
-    use keyslot_planner::observed::{Engine, EngineKind, Role};
+    use keyslot_planner::observed::{Engine, EngineKind};
     use keyslot_planner::slots::SlotSet;
 
     use super::*;
@@ -179,6 +193,32 @@ mod tests {
         assert!(said_to(2, RedisCommand::TakeOver), "there is data");
         assert!(said_to(1, user(">in-plain-text")));
         assert!(!said_to(1, user("+get")));
+    }
+
+    #[test]
+    fn the_pod_of_keys_that_nobody_follows_is_not_deleted() {
+        let role = Role::Replica { of: id(1), offset: 7, link_up: true, source: None };
+        let replica = RedisNode { role, ..primary(2, SlotSet::empty(), 5) };
+        let names = ["demo-0", "demo-1", "demo-2"].map(str::to_owned);
+        let pods: BTreeMap<String, IpAddr> = names.into_iter().zip([ip(1), ip(2), ip(3)]).collect();
+        let mut nodes: BTreeMap<IpAddr, RedisNode> =
+            [(ip(1), primary(1, SlotSet::share(0, 2), 5)), (ip(2), replica)].into();
+        let is_forbidden =
+            |pod: &str, nodes: &_| forbidden_death(&format!("delete pods/{pod}"), &pods, nodes).is_some();
+        assert!(
+            !is_forbidden("demo-0", &nodes)
+                && !is_forbidden("demo-1", &nodes)
+                && !is_forbidden("demo-2", &nodes)
+        );
+        let Some(Role::Replica { link_up, .. }) = nodes.get_mut(&ip(2)).map(|node| &mut node.role) else {
+            panic!()
+        };
+        *link_up = false;
+        assert!(is_forbidden("demo-0", &nodes) && !is_forbidden("demo-1", &nodes));
+        assert!(
+            !is_forbidden("demo-0", &[(ip(1), primary(1, SlotSet::share(0, 2), 0))].into()),
+            "it is empty"
+        );
     }
 
     #[test]

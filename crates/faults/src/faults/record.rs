@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 
 use super::Point;
 
+/// How many requests a failure tells.
+const LAST: usize = 8;
+
 /// What was requested in a run.
 #[derive(Clone, Debug, Default)]
 pub struct Record {
@@ -18,6 +21,12 @@ pub struct Record {
 }
 
 impl Record {
+    /// The last requests, for whoever has to find out what went wrong.
+    pub fn told(&self) -> String {
+        let last = self.requests.iter().rev().take(LAST).rev().map(ToString::to_string);
+        format!("{} requests, the last: {}", self.requests.len(), last.collect::<Vec<_>>().join(", "))
+    }
+
     /// The API server has carried out a request of this class.
     pub(super) fn carried_out(&mut self, class: &str) {
         let Some((verb, object)) = class.split_once(' ') else { return };

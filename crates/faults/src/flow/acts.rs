@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::clusters::{on_volumes, other_users, with_users};
 use crate::nodes::{Machine, Order};
-use crate::oracles::ledger;
+use crate::oracles::{invariants, ledger};
 use crate::scene::{NAME, Scene, until};
 
 pub(super) async fn create(scene: &Scene, spec: RedisClusterSpec) -> Result<()> {
@@ -44,8 +44,16 @@ pub(super) async fn restore_users(scene: &Scene) -> Result<()> {
 pub(super) async fn edit_while_paused(scene: &Scene) -> Result<()> {
     scene.change(json!({ "paused": true })).await?;
     scene.says("Paused", "True", None).await?;
+    let users = async || {
+        let file = scene.api::<ConfigMap>().get(&format!("{NAME}-acl")).await?.data;
+        Ok::<_, anyhow::Error>((file, invariants::users(scene).await?))
+    };
+    let before = users().await?;
     scene.change(json!({ "users": other_users() })).await?;
     scene.says("Paused", "True", None).await?;
+    // It would take a fraction of that.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    ensure!(users().await? == before, "users were changed while it was paused");
     change_and_wait(scene, json!({ "paused": false })).await
 }
 
@@ -64,6 +72,12 @@ pub(super) async fn change_that_waits(scene: &Scene) -> Result<()> {
     scene.change(change).await?;
     scene.says("UpdatePending", "True", Some("WaitingForRoll")).await?;
     scene.ready().await?;
+    let status = scene.cluster().await?.status.unwrap_or_default();
+    let pending = status.conditions.into_iter().find(|one| one.type_ == "UpdatePending");
+    let words = pending.context("UpdatePending has gone")?.message;
+    for field in ["config", "resources", "shards"] {
+        ensure!(words.contains(field), "{field} waits, and UpdatePending does not say so: {words}");
+    }
     ensure!(workload().await? == before, "the change has reached the StatefulSet or the files");
     Ok(())
 }

@@ -111,11 +111,12 @@ impl Kubelets {
         self.shared.hosts()
     }
 
-    /// The addresses that pods of a namespace have, whether they answer or not.
-    pub fn addresses(&self, namespace: &str) -> BTreeSet<IpAddr> {
+    /// The pods of a namespace with their addresses, whether they answer or not.
+    pub fn pods(&self, namespace: &str) -> BTreeMap<String, IpAddr> {
         let ours = format!(".{namespace}.svc.cluster.local");
         let names = lock(&self.shared.names);
-        names.iter().filter(|(name, _)| name.ends_with(&ours)).map(|(_, ip)| (*ip).into()).collect()
+        let ours = names.iter().filter(|(name, _)| name.ends_with(&ours));
+        ours.map(|(name, ip)| (name.split('.').next().unwrap_or(name).to_owned(), (*ip).into())).collect()
     }
 
     /// Adds machines.

@@ -1,6 +1,7 @@
 //! The life of one pod, from its binding to a machine to its end.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::ExitStatus;
@@ -231,17 +232,25 @@ impl Playing {
     /// The pod has ended: its name is free.
     async fn remove(&mut self) -> Result<()> {
         self.disconnect().await;
+        if let Err(error) = fs::remove_dir_all(&self.folder) {
+            eprintln!("folder of {}: {error}", self.pod.name_any());
+        }
         let now = DeleteParams {
             grace_period_seconds: Some(0),
             preconditions: Some(Preconditions { uid: self.pod.uid(), resource_version: None }),
             ..DeleteParams::default()
         };
-        match self.api.delete(&self.pod.name_any(), &now).await {
-            Ok(_) => {}
-            Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => {}
-            Err(error) => return Err(error.into()),
+        loop {
+            match self.api.delete(&self.pod.name_any(), &now).await {
+                Ok(_) => return Ok(()),
+                Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => {
+                    return Ok(());
+                }
+                // Without an end its name would never be free.
+                Err(error) => eprintln!("the end of {}: {error:#}", self.pod.name_any()),
+            }
+            sleep(LOOK).await;
         }
-        Ok(())
     }
 
     async fn disconnect(&mut self) {

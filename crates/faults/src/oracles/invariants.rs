@@ -60,6 +60,24 @@ pub async fn processes(scene: &Scene) -> Result<BTreeMap<String, String>> {
     Ok(told.collect())
 }
 
+/// The users that each node lists.
+pub async fn users(scene: &Scene) -> Result<BTreeMap<String, BTreeSet<String>>> {
+    let list = |pod: &Pod| {
+        let listed = lines_of_users(&connection(pod)?.ask(&["ACL", "LIST"])?);
+        Ok((pod.name_any(), listed))
+    };
+    let pods = scene.pods().await?;
+    tokio::task::spawn_blocking(move || pods.iter().map(list).collect()).await?
+}
+
+/// To the node of a pod, as the user of the ledger.
+fn connection(pod: &Pod) -> Result<RawConnection> {
+    let ip = pod.status.as_ref().and_then(|status| status.pod_ip.clone()).context("a pod without address")?;
+    let mut node = RawConnection::open(format!("{ip}:6379").parse()?, PATIENCE)?;
+    node.ask(&["AUTH", ledger::USER, ledger::PASSWORD])?;
+    Ok(node)
+}
+
 async fn users_file(scene: &Scene, storage: AclStorage) -> Result<String> {
     let name = format!("{NAME}-acl");
     match storage {
@@ -89,13 +107,11 @@ async fn look(scene: &Scene) -> Result<(Vec<Pod>, Vec<Node>, Vec<BTreeSet<String
 /// A node, and a line for each of its users. Everybody who should be let in is.
 fn read(pod: &Pod, logins: &Logins) -> Result<(Node, BTreeSet<String>)> {
     let name = pod.name_any();
-    let ip = pod.status.as_ref().and_then(|status| status.pod_ip.clone()).context("a pod without address")?;
-    let mut node = RawConnection::open(format!("{ip}:6379").parse()?, PATIENCE)?;
+    let mut node = connection(pod)?;
+    let users = lines_of_users(&node.ask(&["ACL", "LIST"])?);
     for (user, password) in &logins.valid {
         node.ask(&["AUTH", user, password]).with_context(|| format!("{name} lets {user} not in"))?;
     }
-    node.ask(&["AUTH", ledger::USER, ledger::PASSWORD])?;
-    let users = lines_of_users(&node.ask(&["ACL", "LIST"])?);
     node.ask(&["AUTH", "keyslot-operator", &logins.operator])?;
     let known = node.ask(&["CLUSTER", "NODES"])?;
     let known = known.lines().filter(|line| !line.is_empty()).map(Known::parse).collect::<Result<_>>()?;

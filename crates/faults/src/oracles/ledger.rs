@@ -8,7 +8,7 @@ use redis::cluster::ClusterClientBuilder;
 use redis::cluster_async::ClusterConnection;
 use sha2::{Digest, Sha256};
 use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::scene::{Scene, until};
 
@@ -63,36 +63,43 @@ pub async fn is_complete(scene: &Scene) -> Result<()> {
 /// Writes all the time, as an application does that knows nothing of the operator. It tries nothing twice: a connection
 /// that was ended is a failure.
 pub struct Writer {
-    stop: CancellationToken,
+    /// Of this writer's keys, and of no other's.
+    name: u64,
+    stop: DropGuard,
     task: JoinHandle<Result<usize>>,
 }
 
 impl Writer {
     /// Starts to write.
     pub async fn start(scene: &Scene) -> Result<Self> {
-        let stop = CancellationToken::new();
-        let task = tokio::spawn(write_until(connect(scene, 0).await?, stop.clone()));
-        Ok(Self { stop, task })
+        let (name, stop) = (rand::random(), CancellationToken::new());
+        let task = tokio::spawn(write_until(connect(scene, 0).await?, name, stop.clone()));
+        Ok(Self { name, stop: stop.drop_guard(), task })
     }
 
     /// Ends it. No write has failed, and all are there.
     pub async fn stop(self, scene: &Scene) -> Result<()> {
-        self.stop.cancel();
+        drop(self.stop);
         let written = self.task.await??;
         let mut cluster = connect(scene, TRIES).await?;
         ensure!(written > 0, "nothing was written");
         for number in 0..written {
-            let found: Option<usize> = cluster.get(format!("written:{number}")).await?;
-            ensure!(found == Some(number), "written:{number} was acknowledged and is {found:?}");
+            let key = key(self.name, number);
+            let found: Option<usize> = cluster.get(&key).await?;
+            ensure!(found == Some(number), "{key} was acknowledged and is {found:?}");
         }
         Ok(())
     }
 }
 
-async fn write_until(mut cluster: ClusterConnection, stop: CancellationToken) -> Result<usize> {
+fn key(writer: u64, number: usize) -> String {
+    format!("written:{writer}:{number}")
+}
+
+async fn write_until(mut cluster: ClusterConnection, writer: u64, stop: CancellationToken) -> Result<usize> {
     let mut written = 0;
     while !stop.is_cancelled() {
-        let key = format!("written:{written}");
+        let key = key(writer, written);
         let () = cluster.set(&key, written).await.with_context(|| format!("writing {key}"))?;
         written += 1;
         tokio::time::sleep(WRITE_PAUSE).await;

@@ -10,7 +10,7 @@ use keyslot_planner::settings::SettingsReport;
 use tokio::time::Instant;
 
 /// So long a node has to refuse in every look.
-const FOR_A_WHILE: Duration = Duration::from_secs(30);
+const FOR_A_WHILE: Duration = Duration::from_secs(20);
 
 /// Since when each pod's node has refused the operator.
 #[derive(Clone, Debug, Default)]
