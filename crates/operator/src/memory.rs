@@ -50,8 +50,8 @@ pub struct Facts {
     pub refusals: Refusals,
     /// The generation of the resource that was the newest when the API server was asked last.
     pub confirmed: Option<i64>,
-    /// The version of each referenced Secret that was the newest then.
-    pub newest_secrets: BTreeMap<String, String>,
+    /// The version of each referenced Secret that was the newest when a pass of this generation asked for it.
+    pub newest_secrets: BTreeMap<String, (String, Option<i64>)>,
 }
 
 /// A pass of the topology loop.
@@ -124,22 +124,25 @@ impl ClusterMemory {
         self.lock().confirmed = generation;
     }
 
-    /// Whether the API server had nothing newer than this Secret when it was asked last.
-    pub fn is_confirmed_secret(&self, secret: &Secret) -> bool {
-        let version = secret.metadata.resource_version.as_ref();
-        version.is_some() && version == self.lock().newest_secrets.get(&secret.name_any())
+    /// Whether the API server had nothing newer than this Secret when it was asked last, for this generation of the
+    /// resource: who changes a Secret and then the resource must not see them taken in reverse.
+    pub fn is_confirmed_secret(&self, secret: &Secret, generation: Option<i64>) -> bool {
+        let known = self.lock().newest_secrets.get(&secret.name_any()).cloned();
+        known.is_some_and(|(version, of)| {
+            secret.metadata.resource_version == Some(version) && of >= generation
+        })
     }
 
-    /// The API server has nothing newer than this Secret.
-    pub fn confirm_secret(&self, secret: &Secret) {
+    /// The API server has nothing newer than this Secret, asked by a pass for this generation.
+    pub fn confirm_secret(&self, secret: &Secret, generation: Option<i64>) {
         let Some(version) = secret.metadata.resource_version.clone() else { return };
-        let number = |version: &String| version.parse::<u64>().ok();
-        let newest_secrets = &mut self.lock().newest_secrets;
+        let order = |(version, of): &(String, Option<i64>)| (version.parse::<u64>().ok(), *of);
+        let (newest_secrets, found) = (&mut self.lock().newest_secrets, (version, generation));
         // The other loop may have asked later and been answered sooner.
         let is_older =
-            newest_secrets.get(&secret.name_any()).is_some_and(|known| number(known) > number(&version));
+            newest_secrets.get(&secret.name_any()).is_some_and(|known| order(known) > order(&found));
         if !is_older {
-            newest_secrets.insert(secret.name_any(), version);
+            newest_secrets.insert(secret.name_any(), found);
         }
     }
 
@@ -259,11 +262,16 @@ mod tests {
             Secret { metadata, ..Secret::default() }
         };
         let memory = Memory::default().of(&metadata("u-1"));
-        assert!(!memory.is_confirmed_secret(&secret("7")), "a process that has just started");
-        memory.confirm_secret(&secret("8"));
-        assert!(memory.is_confirmed_secret(&secret("8")));
-        assert!(!memory.is_confirmed_secret(&secret("7")), "the list that its watch began with was old");
-        assert!(!memory.is_confirmed_secret(&secret("9")), "it was changed");
+        let (old, new) = (Some(1), Some(2));
+        assert!(!memory.is_confirmed_secret(&secret("7"), old), "a process that has just started");
+        memory.confirm_secret(&secret("8"), old);
+        assert!(memory.is_confirmed_secret(&secret("8"), old));
+        assert!(!memory.is_confirmed_secret(&secret("7"), old), "the list that its watch began with was old");
+        assert!(!memory.is_confirmed_secret(&secret("9"), old), "it was changed");
+        assert!(
+            !memory.is_confirmed_secret(&secret("8"), new),
+            "it may have been changed before the resource"
+        );
     }
 
     #[tokio::test(start_paused = true)]

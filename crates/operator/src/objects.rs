@@ -68,9 +68,14 @@ pub async fn create(client: &Client, owner: Owner<'_>, manifest: &Manifest) -> R
     on_each_kind!(manifest, object => create_one(client, owner, object, manifest.key()).await)
 }
 
-/// Brings an object of ours to what the manifest says.
-pub async fn apply(client: &Client, namespace: &str, manifest: &Manifest, uid: &Uid) -> Result<(), Error> {
-    on_each_kind!(manifest, object => apply_one(client, namespace, object, (manifest.key(), uid)).await)
+/// Brings an object of ours, that was seen with this uid and perhaps in this version only, to what the manifest says.
+pub async fn apply(
+    client: &Client,
+    namespace: &str,
+    manifest: &Manifest,
+    seen: (&Uid, Option<&str>),
+) -> Result<(), Error> {
+    on_each_kind!(manifest, object => apply_one(client, namespace, object, (manifest.key(), seen)).await)
 }
 
 /// The manifest as it is sent.
@@ -166,7 +171,12 @@ pub async fn resource(client: &Client, owner: Owner<'_>) -> Result<Option<Object
     Ok(there.filter(|there| uid_of(there) == *owner.uid))
 }
 
-async fn apply_one<K>(client: &Client, namespace: &str, object: &K, seen: (String, &Uid)) -> Result<(), Error>
+async fn apply_one<K>(
+    client: &Client,
+    namespace: &str,
+    object: &K,
+    (key, (uid, version)): (String, (&Uid, Option<&str>)),
+) -> Result<(), Error>
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
         + Clone
@@ -174,7 +184,6 @@ where
         + Serialize
         + DeserializeOwned,
 {
-    let (key, uid) = seen;
     let failed = |source| match source {
         // Under server-side apply with force only another uid or version conflicts.
         kube::Error::Api(status) if status.is_conflict() => Error::Replaced { object: key.clone() },
@@ -183,20 +192,24 @@ where
     let api = Api::<K>::namespaced(client.clone(), namespace);
     let name = object.meta().name.as_deref().unwrap_or_default();
     let there = api.get_metadata_opt(name).await.map_err(failed)?;
-    let Some(there) = there.filter(|there| uid_of(&there.metadata) == *uid) else {
+    let is_seen = |there: &ObjectMeta| {
+        uid_of(there) == *uid && (version.is_none() || version == there.resource_version.as_deref())
+    };
+    let Some(mut there) = there.map(|there| there.metadata).filter(is_seen) else {
         return Err(Error::Replaced { object: key.clone() });
     };
-    if let Some(books) = applied_books(&there.metadata) {
+    if let Some(books) = applied_books(&there) {
         let patch = json!({ "metadata": {
             "uid": uid.as_str(),
-            "resourceVersion": there.metadata.resource_version,
+            "resourceVersion": there.resource_version,
             "managedFields": books,
         }});
-        api.patch_metadata(name, &merge(), &Patch::Merge(&patch)).await.map_err(failed)?;
+        there = api.patch_metadata(name, &merge(), &Patch::Merge(&patch)).await.map_err(failed)?.metadata;
     }
     let mut wanted = object.clone();
     wanted.meta_mut().uid = Some(uid.as_str().to_owned());
     wanted.meta_mut().namespace = Some(namespace.to_owned());
+    wanted.meta_mut().resource_version = there.resource_version.filter(|_| version.is_some());
     api.patch(name, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(&wanted))
         .await
         .map_err(failed)?;

@@ -61,13 +61,20 @@ pub struct StatefulSetSeen {
 pub struct FilesSeen {
     /// Its unique id.
     pub uid: Uid,
+    /// Its `resourceVersion`.
+    pub version: String,
     /// File name to text.
     pub files: BTreeMap<String, String>,
 }
 
 impl fmt::Debug for FilesSeen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("FilesSeen").field("uid", &self.uid).field("files", &self.files.keys()).finish()
+        let (uid, version, files) = (&self.uid, &self.version, self.files.keys());
+        f.debug_struct("FilesSeen")
+            .field("uid", uid)
+            .field("version", version)
+            .field("files", &files)
+            .finish()
     }
 }
 

@@ -98,8 +98,13 @@ pub enum UserState {
     Applied,
     /// Not yet as wanted.
     Pending,
-    /// The server refuses the rules, in its words.
-    Refused(String),
+    /// The server refuses the rules.
+    Refused {
+        /// In its words.
+        words: String,
+        /// Whether the user is there all the same, with the wanted passwords and no other.
+        lets_in: bool,
+    },
 }
 
 /// The permissions that each node is asked about before anything is set: tokens for a disabled scratch user, by the
@@ -118,7 +123,7 @@ pub fn settings_for(desired: &Desired, node: &NodeSettings, let_in: bool) -> Vec
     let mut set = |name: &str, rules: &UserRules| {
         let tokens = match (state(node, name, rules), node.trials.get(name)) {
             (UserState::Pending, Some(Ok(_))) => Some(rules.setuser_tokens()),
-            (UserState::Refused(_), _) => passwords_only(node.users.get(name), rules),
+            (UserState::Refused { .. }, _) => passwords_only(node.users.get(name), rules),
             (UserState::Applied | UserState::Pending, _) => None,
         };
         let end_sessions = node.users.get(name).is_some_and(|live| takes_access_away(live, rules));
@@ -220,7 +225,10 @@ pub fn changed_by_hand(
 
 fn state(node: &NodeSettings, name: &str, rules: &UserRules) -> UserState {
     match node.trials.get(name) {
-        Some(Err(words)) => UserState::Refused(words.clone()),
+        Some(Err(words)) => {
+            let lets_in = node.users.get(name).is_some_and(|live| lets_in_as_wanted(live, rules));
+            UserState::Refused { words: words.clone(), lets_in }
+        }
         Some(Ok(normal)) if node.users.get(name).is_some_and(|live| is_as_wanted(live, rules, normal)) => {
             UserState::Applied
         }
@@ -230,10 +238,11 @@ fn state(node: &NodeSettings, name: &str, rules: &UserRules) -> UserState {
 
 /// Compares with the server's own normal form of the wanted permissions: texts of other versions differ.
 fn is_as_wanted(live: &LiveUser, rules: &UserRules, normal: &LiveUser) -> bool {
-    live.enabled == rules.enabled
-        && !live.nopass
-        && live.passwords == rules.passwords
-        && live.permissions == normal.permissions
+    lets_in_as_wanted(live, rules) && live.permissions == normal.permissions
+}
+
+fn lets_in_as_wanted(live: &LiveUser, rules: &UserRules) -> bool {
+    live.enabled == rules.enabled && !live.nopass && live.passwords == rules.passwords
 }
 
 /// Keyslot's own. One whose password was lost here keeps what it has.

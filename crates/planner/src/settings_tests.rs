@@ -12,6 +12,7 @@ use crate::config::USERS_FILE;
 use crate::desired::{SystemMemory, SystemPasswords};
 use crate::ids::RunId;
 use crate::observed::{Engine, EngineKind, FilesSeen};
+use crate::plan::KubeOperation;
 
 fn desired(users: &serde_json::Value) -> Desired {
     let cluster: RedisCluster = serde_json::from_value(json!({
@@ -57,7 +58,7 @@ fn a_system_user_whose_password_was_lost_here_is_left_alone() {
     desired.system.passwords.replication = None;
     desired.system_users = crate::system_users::system_users(&desired.system);
     assert!(!said(&desired));
-    let file = FilesSeen { uid: crate::ids::Uid::new("u"), files: BTreeMap::new() };
+    let file = FilesSeen { uid: crate::ids::Uid::new("u"), version: String::new(), files: BTreeMap::new() };
     assert_eq!(users_file(&desired, &file, &[seen], true), None);
 }
 
@@ -197,7 +198,10 @@ fn a_refused_rule_leaves_its_user_as_it_was_and_the_others_go_on() {
     let set =
         |user: &str| commands.iter().any(|c| matches!(c, RedisCommand::SetUser { name, .. } if name == user));
     assert!(!set("worker") && set("default"), "{commands:?}");
-    let UserState::Refused(words) = &node_report(&desired, &seen, true).users["worker"] else { panic!() };
+    let UserState::Refused { words, lets_in: false } = &node_report(&desired, &seen, true).users["worker"]
+    else {
+        panic!()
+    };
     assert!(words.contains("+nosuch"));
 }
 
@@ -325,7 +329,11 @@ fn what_was_changed_by_hand_is_told_and_nothing_else() {
 }
 
 fn file(text: &str) -> FilesSeen {
-    FilesSeen { uid: crate::ids::Uid::new("u"), files: [(USERS_FILE.to_owned(), text.to_owned())].into() }
+    FilesSeen {
+        uid: crate::ids::Uid::new("u"),
+        version: "7".to_owned(),
+        files: [(USERS_FILE.to_owned(), text.to_owned())].into(),
+    }
 }
 
 #[test]
@@ -358,7 +366,10 @@ fn the_file_begins_with_default_and_settles() {
     assert!(text.starts_with("user default off"), "{text}");
     assert_eq!(text.lines().filter(|line| line.starts_with("user ")).count(), 5, "{text}");
     assert_eq!(users_file(&desired, &file(&text), &nodes, true), None);
-    assert!(users_file(&desired, &file(""), &nodes, true).is_some());
+    let Some(KubeOperation::Apply { version, .. }) = users_file(&desired, &file(""), &nodes, true) else {
+        panic!()
+    };
+    assert_eq!(version.as_deref(), Some("7"), "lines are kept of this version, and of no older copy");
     assert_eq!(
         users_file(&desired, &file(""), &nodes, false),
         None,

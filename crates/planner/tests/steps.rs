@@ -101,7 +101,7 @@ fn member(i: usize) -> Member {
 fn formed() -> Look {
     let desired = a_cluster().shards(3).replicas(1).desired();
     let Manifest::ConfigMap(config) = config_files(&desired) else { panic!("a ConfigMap") };
-    let files = |files| Some(FilesSeen { uid: Uid::new("files"), files });
+    let files = |files| Some(FilesSeen { uid: Uid::new("files"), version: String::new(), files });
     let set = StatefulSetSeen {
         uid: Uid::new("set"),
         replicas: 6,

@@ -42,7 +42,8 @@ impl NodeConnections {
         match link.ask(questions).await {
             Ok(replies) => return Ok((link, replies)),
             Err(lost) if is_new => return Err(lost.into()),
-            Err(LinkLost) => {}
+            Err(lost @ LinkLost::TooLong) => return Err(lost.into()),
+            Err(LinkLost::Ended) => {}
         }
         let (link, _) = self.links.link(ip, credentials).await?;
         let replies = link.ask(questions).await?;
@@ -121,7 +122,7 @@ impl NodeClient for NodeConnections {
         let link = connected.unwrap_or(Err(CommandError::Unreachable(Unreachable::TimedOut)))?;
         match timeout(limit, link.ask(&command::commands(command))).await {
             Ok(Ok(replies)) => execute::judge(command, &replies),
-            Ok(Err(LinkLost)) | Err(_) => Err(CommandError::OutcomeUnknown),
+            Ok(Err(_)) | Err(_) => Err(CommandError::OutcomeUnknown),
         }
     }
 

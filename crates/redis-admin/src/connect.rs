@@ -32,7 +32,7 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(1);
 
 /// The longest answer: everything that a cluster's users may be is less than 1 MiB, the size of a ConfigMap, and a look at
 /// them answers with it a few times.
-const LONGEST_ANSWER: usize = 16 << 20;
+const LONGEST_ANSWER: usize = 4 << 20;
 
 /// As whom the operator logs in.
 #[derive(Clone)]
@@ -57,13 +57,21 @@ impl fmt::Debug for Credentials {
     }
 }
 
-/// The connection ended, or its replies can't be understood; what was under way may have been carried out.
+/// Why there is no answer; what was under way may have been carried out.
 #[derive(Debug)]
-pub(crate) struct LinkLost;
+pub(crate) enum LinkLost {
+    /// The connection ended, or its replies can't be understood.
+    Ended,
+    /// The answer was longer than any may be.
+    TooLong,
+}
 
 impl From<LinkLost> for Unreachable {
-    fn from(_: LinkLost) -> Self {
-        Self::Other("the connection ended without an answer".to_owned())
+    fn from(lost: LinkLost) -> Self {
+        match lost {
+            LinkLost::Ended => Self::Other("the connection ended without an answer".to_owned()),
+            LinkLost::TooLong => Self::AnswerTooLong,
+        }
     }
 }
 
@@ -88,8 +96,9 @@ impl Link {
         let config = AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);
         let allowance = Allowance::new(LONGEST_ANSWER);
         let stream = Limited::new(stream, allowance.clone());
-        let (connection, driver) =
-            MultiplexedConnection::new_with_config(&info, stream, config).await.map_err(|_| LinkLost)?;
+        let (connection, driver) = MultiplexedConnection::new_with_config(&info, stream, config)
+            .await
+            .map_err(|_| LinkLost::Ended)?;
         let (alive, ended) = watch::channel(());
         let driver = tokio::spawn(async move {
             driver.await;
@@ -155,7 +164,8 @@ impl Link {
                 std::mem::forget(unanswered);
                 Ok(replies.into_iter().map(Reply::from).collect())
             }
-            Ok(_) | Err(_) => Err(LinkLost),
+            Ok(_) | Err(_) if self.allowance.is_exceeded() => Err(LinkLost::TooLong),
+            Ok(_) | Err(_) => Err(LinkLost::Ended),
         }
     }
 

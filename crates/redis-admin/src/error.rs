@@ -86,6 +86,7 @@ pub const fn unreachable_reason(why: &Unreachable) -> &'static str {
         Unreachable::TimedOut => "timed-out",
         Unreachable::Loading => "loading",
         Unreachable::AuthenticationFailed => "authentication-failed",
+        Unreachable::AnswerTooLong => "answer-too-long",
         Unreachable::Other(_) => "unreadable",
     }
 }

@@ -4,7 +4,7 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -13,13 +13,14 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 #[derive(Clone)]
 pub(crate) struct Allowance {
     left: Arc<AtomicUsize>,
+    exceeded: Arc<AtomicBool>,
     most: usize,
 }
 
 impl Allowance {
     /// So many bytes for each time that it is renewed.
     pub(crate) fn new(most: usize) -> Self {
-        Self { left: Arc::new(AtomicUsize::new(most)), most }
+        Self { left: Arc::new(AtomicUsize::new(most)), exceeded: Arc::default(), most }
     }
 
     /// A new question is about to be asked.
@@ -27,10 +28,18 @@ impl Allowance {
         self.left.store(self.most, Ordering::Relaxed);
     }
 
+    /// Whether the answer had to be cut off.
+    pub(crate) fn is_exceeded(&self) -> bool {
+        self.exceeded.load(Ordering::Relaxed)
+    }
+
     fn take(&self, bytes: usize) -> io::Result<()> {
         let taken =
             self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(bytes));
-        taken.map(drop).map_err(|_| io::Error::other("the answer is too long"))
+        taken.map(drop).map_err(|_| {
+            self.exceeded.store(true, Ordering::Relaxed);
+            io::Error::other("the answer is too long")
+        })
     }
 }
 
@@ -94,6 +103,8 @@ mod tests {
             client.read_exact(&mut answer).await.unwrap();
         }
         server.write_all(b"12345678").await.unwrap();
+        assert!(!allowance.is_exceeded());
         assert!(client.read_exact(&mut answer).await.is_err(), "without another question");
+        assert!(allowance.is_exceeded());
     }
 }

@@ -182,7 +182,8 @@ pub struct SettingsHalf {
     trials: BTreeMap<String, Result<LiveUser, String>>,
     /// Names of the users to read.
     users: Vec<Vec<u8>>,
-    /// Scratch users that an operator left behind when it crashed in the middle of a trial.
+    /// Scratch users that an operator left behind when it crashed in the middle of a trial, and users whose names are no
+    /// text: no resource can want them.
     leftovers: Vec<Vec<u8>>,
 }
 
@@ -198,8 +199,9 @@ pub fn read_settings(replies: Vec<Reply>, trials: &Trials) -> Result<SettingsHal
     let replication_password = config.remove(REPLICATION_PASSWORD).filter(|password| !password.is_empty());
     let replication_password = replication_password.map(|password| PasswordHash::of(&password.into()));
     let names = parse::user_names(&answers.next()?).map_err(|e| unreadable(&e))?;
-    let scratch = |name: &Vec<u8>| name.starts_with(SCRATCH_PREFIX.as_bytes());
-    let (leftovers, users) = names.into_iter().partition(scratch);
+    let is_left =
+        |name: &Vec<u8>| name.starts_with(SCRATCH_PREFIX.as_bytes()) || str::from_utf8(name).is_err();
+    let (leftovers, users) = names.into_iter().partition(is_left);
     let mut tried = BTreeMap::new();
     for name in trials.keys() {
         let (set, got) = (answers.any()?, answers.next()?);
@@ -223,7 +225,7 @@ fn trial(set: Reply, got: &Reply) -> Result<Result<LiveUser, String>, Unreachabl
 }
 
 impl SettingsHalf {
-    /// The second questions: every user, and the end of leftover scratch users.
+    /// The second questions: every user, and the end of those that are left over.
     pub fn questions(&self) -> Vec<Arguments> {
         let users = self.users.iter().map(|name| get_user(name));
         let leftovers =

@@ -94,7 +94,7 @@ impl Formation {
             };
             (pod, member)
         });
-        let files = |files| Some(FilesSeen { uid: Uid::new("files"), files });
+        let files = |files| Some(FilesSeen { uid: Uid::new("files"), version: String::new(), files });
         let keyslot_planner::Manifest::ConfigMap(config) =
             keyslot_planner::manifests::config_files(&self.desired)
         else {

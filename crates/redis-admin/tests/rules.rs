@@ -118,7 +118,7 @@ async fn look(client: &NodeConnections, server: &RedisServer, desired: &Desired)
 }
 
 fn file(desired: &Desired, seen: &NodeSettings) -> String {
-    let empty = FilesSeen { uid: Uid::new("1"), files: BTreeMap::new() };
+    let empty = FilesSeen { uid: Uid::new("1"), version: String::new(), files: BTreeMap::new() };
     let operation = users_file(desired, &empty, std::slice::from_ref(seen), true);
     let Some(KubeOperation::Apply { manifest, .. }) = operation else { panic!("{operation:?}") };
     let Manifest::ConfigMap(map) = *manifest else { panic!("no ConfigMap") };
@@ -158,7 +158,7 @@ async fn random_rules_are_read_back_as_they_are_wanted_live_and_from_the_file() 
                         applied += 1;
                         assert_eq!(from_file.users[name], UserState::Applied, "{version}: {name} in\n{text}");
                     }
-                    UserState::Refused(_) => refused += 1,
+                    UserState::Refused { .. } => refused += 1,
                     UserState::Pending => {
                         panic!("{version}: {name} is not as it was set: {:?}", seen.users[name])
                     }

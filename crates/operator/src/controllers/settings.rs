@@ -33,6 +33,9 @@ const LONGEST_RESYNC: Duration = Duration::from_mins(5);
 /// How soon to look again for what waits for somebody else: a password for its end, a file for its return.
 const OVERDUE: Duration = Duration::from_secs(10);
 
+/// How soon to look again when the watch's copy of a file is old and no event comes.
+const WATCH_AWAY: Duration = Duration::from_secs(2);
+
 /// One pass.
 pub async fn reconcile<N: Nodes>(cluster: &RedisCluster, ctx: &Context<N>) -> Result<Action, Error> {
     let inputs = dereference(cluster, ctx).await?;
@@ -85,7 +88,11 @@ async fn bring_file_up<N: Nodes>(desired: &Desired, settled: &Settled, ctx: &Con
     let answered = settled.nodes.values().filter_map(|node| node.as_ref().ok());
     let answered: Vec<NodeSettings> = answered.cloned().collect();
     let operation = users_file(desired, &file, &answered, desired.system.formed)?;
-    Some(execute_one(desired, operation, ctx).await)
+    Some(match execute_one(desired, operation, ctx).await {
+        // The watch's copy is old, and its next event leads here: a watch that is away is not asked ten times a second.
+        Executed::NotYet(_) => Executed::NotYet(WATCH_AWAY),
+        executed => executed,
+    })
 }
 
 /// Why nodes that start now would not have the users as they are wanted.
@@ -160,6 +167,7 @@ fn resync(desired: &Desired) -> Duration {
 mod tests {
     use super::*;
     use keyslot_planner::Inputs;
+    use keyslot_planner::acl::PasswordHash;
     use keyslot_planner::desired::next_memory;
     use serde_json::json;
 
@@ -175,7 +183,9 @@ mod tests {
         .unwrap();
         let made = || "made".into();
         let system = next_memory(&cluster, &Inputs::default(), Timestamp::UNIX_EPOCH, made).unwrap();
-        Desired::from_spec(&cluster, &Inputs { system, ..Inputs::default() })
+        let told = |(user, password)| (user, PasswordHash::of(&password));
+        let told = system.user_passwords.clone().into_iter().map(told).collect();
+        Desired::from_spec(&cluster, &Inputs { system, told, ..Inputs::default() })
     }
 
     #[test]

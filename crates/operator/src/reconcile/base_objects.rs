@@ -64,7 +64,7 @@ pub async fn keep<N: Nodes>(
             Ownership::Foreign => foreign(key),
             Ownership::Own if differs(&objects::rendered(&manifest), &live) => {
                 let uid = Uid::new(metadata.uid.unwrap_or_default());
-                objects::apply(&ctx.client, owner.namespace, &manifest, &uid).await
+                objects::apply(&ctx.client, owner.namespace, &manifest, (&uid, None)).await
             }
             Ownership::Own => Ok(()),
             Ownership::Leftover => Err(objects::Error::Leftover { object: key }),

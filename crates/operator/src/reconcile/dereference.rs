@@ -63,7 +63,7 @@ pub async fn dereference<N: Nodes>(cluster: &RedisCluster, ctx: &Context<N>) -> 
 }
 
 /// The referenced Secrets. Those with their owner's consent are watched, but a copy that this process has not compared
-/// with the API server's own may be old, and would bring a password back that was replaced. Of another one only the
+/// with the API server's own since the resource was changed may be old, and would bring a password back that was replaced. Of another one only the
 /// existence is asked for, which costs a request as long as the user has to do something about it.
 async fn password_secrets<N: Nodes>(
     cluster: &RedisCluster,
@@ -74,14 +74,14 @@ async fn password_secrets<N: Nodes>(
     let wanted: BTreeSet<&str> =
         passwords.filter_map(|p| p.secret_key_ref.as_ref()).map(|r| r.name.as_str()).collect();
     let api = &Api::<Secret>::namespaced(ctx.client.clone(), &key.namespace);
-    let memory = &ctx.memory.of(cluster.meta());
+    let (memory, generation) = (&ctx.memory.of(cluster.meta()), cluster.metadata.generation);
     let looks = wanted.into_iter().map(|name| async move {
         let failed =
             |source| Error::Dereference(objects::Error::Api { object: format!("Secret/{name}"), source });
         let found = match named(&ctx.stores.user_passwords, key, name) {
-            Some(copy) if memory.is_confirmed_secret(&copy) => Some(password_secret(&copy)),
+            Some(copy) if memory.is_confirmed_secret(&copy, generation) => Some(password_secret(&copy)),
             Some(_) => api.get_opt(name).await.map_err(failed)?.map(|live| {
-                memory.confirm_secret(&live);
+                memory.confirm_secret(&live, generation);
                 password_secret(&live)
             }),
             None => api.get_metadata_opt(name).await.map_err(failed)?.map(|_| PasswordSecret::default()),

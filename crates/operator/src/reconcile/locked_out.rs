@@ -1,4 +1,4 @@
-//! Nodes that refuse the operator its look at their users: a moment of it proves nothing, since an address may just have gone
+//! Nodes that refuse the operator its look at their users, or make it impossible: a moment of it proves nothing, since an address may just have gone
 //! to another pod. Whoever can't look there can put nothing right either.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,7 +25,7 @@ impl Refusals {
     ) -> BTreeSet<PodName> {
         let refuses = |pod: &PodName| {
             let last = settings.and_then(|report| report.nodes.get(pod));
-            matches!(last, Some(Err(Unreachable::AuthenticationFailed)))
+            matches!(last, Some(Err(Unreachable::AuthenticationFailed | Unreachable::AnswerTooLong)))
         };
         let refusing = pods.iter().filter(|(pod, _)| refuses(pod)).map(|(_, member)| &member.uid);
         let since = |uid: &Uid| self.0.get(uid).copied().unwrap_or_else(Instant::now);
@@ -63,6 +63,8 @@ mod tests {
         assert!(refusals.note(&pods, Some(&refused)).is_empty(), "it was silent in between");
         tokio::time::advance(FOR_A_WHILE).await;
         assert_eq!(refusals.note(&pods, Some(&refused)).len(), 1);
+        let flooded = report(Unreachable::AnswerTooLong);
+        assert_eq!(refusals.note(&pods, Some(&flooded)).len(), 1, "nobody can look there either");
         assert!(refusals.note(&pods, None).is_empty(), "nobody has looked");
     }
 }

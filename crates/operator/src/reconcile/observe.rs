@@ -140,7 +140,11 @@ fn seen_set(set: &StatefulSet, desired: &Desired) -> Option<StatefulSetSeen> {
 
 fn files(desired: &Desired, metadata: &ObjectMeta, files: BTreeMap<String, String>) -> Option<FilesSeen> {
     let own = ownership(metadata, &desired.uid, &desired.name) == Ownership::Own;
-    own.then(|| FilesSeen { uid: Uid::new(metadata.uid.clone().unwrap_or_default()), files })
+    own.then(|| FilesSeen {
+        uid: Uid::new(metadata.uid.clone().unwrap_or_default()),
+        version: metadata.resource_version.clone().unwrap_or_default(),
+        files,
+    })
 }
 
 /// Volume claims with names that pods take, while there are no pods.

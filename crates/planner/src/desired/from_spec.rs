@@ -63,7 +63,11 @@ impl Desired {
 
 fn passwords_due(cluster: &RedisCluster, inputs: &Inputs) -> Option<Timestamp> {
     let histories = &inputs.system.histories;
-    let users = cluster.spec.users.iter().filter_map(|user| histories.get(&user.name)?.due(user));
+    let users = cluster
+        .spec
+        .users
+        .iter()
+        .filter_map(|user| histories.get(&user.name)?.due(user, inputs.told.get(&user.name)));
     users.chain(inputs.system.system_rotation.due(inputs.files_delay)).min()
 }
 

@@ -47,7 +47,10 @@ pub(super) fn resolve(user: &User, inputs: &Inputs) -> Result<Passwords, Problem
         let field = format!("spec.users[{}].passwords[{index}]", user.name);
         match password {
             Password { secret_key_ref: Some(reference), sha256: None } => {
-                let plaintext = match referenced(user, reference, &format!("{field}.secretKeyRef"), inputs) {
+                let field = format!("{field}.secretKeyRef");
+                let present = referenced(user, reference, &field, inputs)
+                    .and_then(|found| stored(found, &field, (user, reference), inputs));
+                let plaintext = match present {
                     Ok(plaintext) => Some(plaintext),
                     Err(problem) if history.is_some_and(|history| history.knows(reference)) => {
                         found.problem.get_or_insert(problem);
@@ -79,6 +82,28 @@ pub(super) fn resolve(user: &User, inputs: &Inputs) -> Result<Passwords, Problem
     }
     found.plaintext = found.plaintext.or(first.flatten());
     Ok(found)
+}
+
+/// A password, unless it is new and can't be written down: the next one would end it without a grace.
+fn stored(
+    password: SecretString,
+    field: &str,
+    (user, at): (&User, &SecretKeyRef),
+    inputs: &Inputs,
+) -> Result<SecretString, Problem> {
+    let history = inputs.system.histories.get(&user.name);
+    let is_stored = history.is_some_and(|history| history.has(at, &PasswordHash::of(&password)));
+    if inputs.not_stored.is_none() || is_stored {
+        return Ok(password);
+    }
+    Err(Problem {
+        reason: Reason::AclNotApplied,
+        field: field.to_owned(),
+        message: format!(
+            "the password of user {} in Secret {} is not in force: it can't be written down before (see condition Degraded)",
+            user.name, at.name
+        ),
+    })
 }
 
 /// The password behind a reference, or what is wrong at `field`.

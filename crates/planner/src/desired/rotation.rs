@@ -44,8 +44,22 @@ pub struct PasswordHistory {
 struct Replaced {
     /// Where it came from: it ends with its entry.
     source: String,
+    /// Since when it is replaced.
+    #[serde(default)]
+    since: Timestamp,
     /// Until when it is valid.
     until: Timestamp,
+}
+
+impl Replaced {
+    /// A clock that was ahead when it was written down must not make it last longer.
+    fn begins_by(&mut self, now: Timestamp) {
+        if self.since > now {
+            let lasts = self.until.duration_since(self.since);
+            self.until = now.checked_add(lasts).unwrap_or(Timestamp::MAX);
+            self.since = now;
+        }
+    }
 }
 
 impl PasswordHistory {
@@ -64,15 +78,28 @@ impl PasswordHistory {
         self.present.contains_key(&source(at))
     }
 
+    /// Whether this is what an entry had when it was stored here last.
+    pub(super) fn has(&self, at: &SecretKeyRef, hash: &PasswordHash) -> bool {
+        self.present.get(&source(at)) == Some(hash)
+    }
+
     /// Until when the last of them is valid.
     pub fn previous_until(&self) -> Option<Timestamp> {
         self.previous.values().map(|replaced| replaced.until).max()
     }
 
-    /// When something ends or is made by the passing of time alone.
-    pub fn due(&self, user: &User) -> Option<Timestamp> {
-        let ends = self.previous.values().map(|replaced| replaced.until).min();
-        ends.into_iter().chain(self.next_rotation(user)).min()
+    /// When something ends or is made by the passing of time alone. What waits for the user's Secret, which tells `told`
+    /// now, comes with the Secret and not with time.
+    pub fn due(&self, user: &User, told: Option<&PasswordHash>) -> Option<Timestamp> {
+        let ends = self.previous.values().map(|replaced| replaced.until).min().filter(|_| self.is_told(told));
+        let told_it = told.is_some() && told == self.present.get(GENERATED);
+        let made = self.next_rotation(user).filter(|_| user.enabled && told_it);
+        ends.into_iter().chain(made).min()
+    }
+
+    /// Whether the user's Secret tells a present password.
+    fn is_told(&self, told: Option<&PasswordHash>) -> bool {
+        told.is_some_and(|told| self.present.values().any(|present| present == told))
     }
 
     fn next_rotation(&self, user: &User) -> Option<Timestamp> {
@@ -104,20 +131,33 @@ impl PasswordHistory {
     }
 
     /// Moves what was replaced to the previous ones, and takes away what has ended. What can't be read is as it was. `told`
-    /// is what the user's Secret tells: it has to be the new password before the old one ends.
-    fn advance(&mut self, user: &User, sources: Sources, told: Option<&PasswordHash>, now: Timestamp) {
+    /// is what the user's Secret tells: it has to be the new password before the old one ends. A user that keeps what it
+    /// has loses only entries that are listed no more.
+    fn advance(
+        &mut self,
+        user: &User,
+        (sources, keeps): (Sources, bool),
+        told: Option<&PasswordHash>,
+        now: Timestamp,
+    ) {
+        self.made = self.made.map(|made| made.min(now));
+        self.previous.values_mut().for_each(|replaced| replaced.begins_by(now));
         // Nothing of somebody who is switched off is valid, so what comes next replaces nothing.
         let is_kept = |found: &Option<PasswordHash>| user.enabled || found.is_some();
         self.present
             .retain(|source, _| sources.iter().any(|(listed, found)| listed == source && is_kept(found)));
         self.previous.retain(|_, replaced| sources.iter().any(|(listed, _)| *listed == replaced.source));
+        if keeps {
+            // The nodes have what they had: a new password is valid nowhere, and a grace begins when it is.
+            return;
+        }
         let until = now.checked_add(grace(user)).unwrap_or(Timestamp::MAX);
         for (source, hash) in sources.into_iter().filter_map(|(source, found)| Some((source, found?))) {
             let replaced = self.present.insert(source.clone(), hash.clone()).filter(|before| *before != hash);
-            self.previous.extend(replaced.map(|before| (before, Replaced { source, until })));
+            self.previous.extend(replaced.map(|before| (before, Replaced { source, since: now, until })));
         }
+        let is_told = self.is_told(told);
         let present = &self.present;
-        let is_told = told.is_some_and(|told| present.values().any(|valid| valid == told));
         self.previous.retain(|hash, replaced| {
             let lasts = user.enabled && (replaced.until > now || !is_told);
             lasts && !present.values().any(|valid| valid == hash)
@@ -167,7 +207,8 @@ pub fn next_memory(
             }
         }
         let generated = memory.user_passwords.get(&user.name).map(PasswordHash::of);
-        history.advance(user, sources(user, generated, inputs), told, now);
+        let keeps = user.enabled && !user.passwords.is_empty() && passwords::resolve(user, inputs).is_err();
+        history.advance(user, (sources(user, generated, inputs), keeps), told, now);
         memory.histories.insert(user.name.clone(), history);
     }
     memory.histories.retain(|_, history| *history != PasswordHistory::default());

@@ -307,12 +307,66 @@ fn nothing_ends_before_what_replaces_it_is_written_down() {
     story.stores("app-password", "before");
     story.users = from_secret(&json!({"gracePeriod": "10m"}));
     story.passes();
-    story.stores("app-password", "after");
-    assert_eq!(story.valid(&["before", "after"]), ["before", "after"], "the Secret could not be written");
+    let all = ["before", "after", "last"];
+    story.inputs.not_stored = Some("403 Forbidden".to_owned());
+    for password in ["after", "last"] {
+        story.stores("app-password", password);
+        assert_eq!(story.valid(&all), ["before"], "nobody could know later that there was another one");
+    }
+    story.inputs.not_stored = None;
     story.passes();
-    assert_eq!(story.valid(&["before", "after"]), ["before", "after"]);
+    assert_eq!(story.valid(&all), ["before", "last"]);
     story.later(11 * MINUTE);
-    assert_eq!(story.valid(&["before", "after"]), ["after"]);
+    assert_eq!(story.valid(&all), ["last"]);
+}
+
+#[test]
+fn the_grace_begins_when_the_new_password_is_valid() {
+    let list = |entries: &[&str]| {
+        let passwords: Vec<Value> = entries.iter().map(|secret| at(secret)).collect();
+        json!([{"name": "app", "passwords": passwords, "rotation": {"gracePeriod": "10m"}}])
+    };
+    let mut story = Story::new(json!([]));
+    story.stores("first", "first");
+    story.stores("second", "before");
+    story.users = list(&["first", "second"]);
+    story.passes();
+    story.users = list(&["first", "second", "missing"]);
+    story.stores("second", "after");
+    story.later(30 * MINUTE);
+    story.stores("missing", "third");
+    story.passes();
+    let all = ["first", "before", "after", "third"];
+    assert_eq!(story.valid(&all), all);
+    story.later(11 * MINUTE);
+    assert_eq!(story.valid(&all), ["first", "after", "third"]);
+}
+
+#[test]
+fn a_clock_that_was_ahead_makes_no_grace_longer_and_holds_no_rotation_up() {
+    let mut story = Story::new(generated(&json!({"interval": "60m", "gracePeriod": "10m"})));
+    let right = story.now;
+    story.later(365 * 24 * 60 * MINUTE);
+    assert_eq!(story.valid(&GENERATED), ["generated-4", "generated-5"]);
+    story.now = right;
+    story.passes();
+    story.later(11 * MINUTE);
+    assert_eq!(story.valid(&GENERATED), ["generated-5"]);
+    story.later(50 * MINUTE);
+    assert_eq!(story.valid(&GENERATED), ["generated-5", "generated-6"]);
+}
+
+#[test]
+fn nothing_is_waited_for_that_time_does_not_bring() {
+    let rotation = json!({"interval": "60m", "gracePeriod": "10m"});
+    let due = |story: &Story| Desired::from_spec(&story.cluster(), &story.inputs).passwords_due;
+    let mut story = Story::new(generated(&rotation));
+    assert!(due(&story).is_some());
+    story.users = json!([{"name": "app", "enabled": false, "rotation": rotation}]);
+    assert_eq!(due(&story), None, "who is switched off gets no new password");
+    story.users = generated(&rotation);
+    story.inputs.told.clear();
+    assert_eq!(due(&story), None, "the present one has to be told first");
 }
 
 #[test]

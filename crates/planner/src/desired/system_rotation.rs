@@ -124,6 +124,10 @@ pub(super) fn advance(
         memory.system_rotation.request.clone_from(&request);
     }
     memory.passwords.complete(&mut generate);
+    if let Some(Stage::Announced(Some(since)) | Stage::InUse(since)) = &mut memory.system_rotation.stage {
+        // A clock that was ahead must not hold it up.
+        *since = (*since).min(now);
+    }
     let is_in_force = inputs.system_in_force.as_ref() == Some(&inputs.system.system_hashes());
     let is_due = is_in_force && memory.system_rotation.due(inputs.files_delay).is_some_and(|due| due <= now);
     let is_asked = memory.formed && request.is_some() && request != memory.system_rotation.request;

@@ -116,6 +116,8 @@ pub enum Unreachable {
     Loading,
     /// It refuses the operator's password.
     AuthenticationFailed,
+    /// What it answers is longer than any answer may be: somebody gave its users rules without end.
+    AnswerTooLong,
     /// Anything else, in words that carry no secret.
     Other(String),
 }
@@ -129,6 +131,7 @@ impl fmt::Display for Unreachable {
             Self::TimedOut => f.write_str("no answer in time"),
             Self::Loading => f.write_str("it is loading its data file"),
             Self::AuthenticationFailed => f.write_str("it refuses the operator's password"),
+            Self::AnswerTooLong => f.write_str("its answer is too long to be read"),
             Self::Other(words) => f.write_str(words),
         }
     }

@@ -83,6 +83,8 @@ pub enum KubeOperation {
         manifest: Box<Manifest>,
         /// The object that was seen.
         uid: Uid,
+        /// The only `resourceVersion` of it that this may replace, where it follows from what was seen.
+        version: Option<String>,
     },
     /// `spec.replicas` of the StatefulSet, upwards only.
     ScaleUp {

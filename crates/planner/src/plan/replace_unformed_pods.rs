@@ -20,7 +20,11 @@ pub(super) fn step(view: &View<'_>) -> Verdict {
         let manifest = Box::new(manifests::stateful_set(view.desired, set.replicas.max(view.needed_pods())));
         return Verdict::Act {
             message: "bringing the changed resource into the StatefulSet: nothing has formed yet".to_owned(),
-            operations: vec![Operation::Kube(KubeOperation::Apply { manifest, uid: set.uid.clone() })],
+            operations: vec![Operation::Kube(KubeOperation::Apply {
+                manifest,
+                uid: set.uid.clone(),
+                version: None,
+            })],
         };
     }
     let Some(revision) = &set.update_revision else { return Verdict::Nothing };

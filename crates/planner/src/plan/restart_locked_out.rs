@@ -38,7 +38,9 @@ pub(super) fn step(view: &View<'_>) -> Verdict {
         ));
     };
     Verdict::Act {
-        message: format!("restarting {pod}, which refuses the operator's password: its users.acl has it"),
+        message: format!(
+            "restarting {pod}, which lets the operator not look at its users: its users.acl does"
+        ),
         operations: vec![Operation::Kube(KubeOperation::DeletePod {
             pod: pod.clone(),
             uid: member.uid.clone(),

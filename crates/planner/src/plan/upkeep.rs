@@ -35,7 +35,11 @@ pub(super) fn files(view: &View<'_>) -> Vec<KubeOperation> {
     match &view.observed.config {
         None => operations.push(KubeOperation::Create(Box::new(files))),
         Some(seen) if differs(seen, &files) => {
-            operations.push(KubeOperation::Apply { manifest: Box::new(files), uid: seen.uid.clone() });
+            operations.push(KubeOperation::Apply {
+                manifest: Box::new(files),
+                uid: seen.uid.clone(),
+                version: None,
+            });
         }
         Some(_) => {}
     }
@@ -77,6 +81,7 @@ mod tests {
         };
         let seen = FilesSeen {
             uid: crate::ids::Uid::new("u"),
+            version: String::new(),
             files: [("redis.conf".to_owned(), "port 6379".to_owned())].into(),
         };
         assert!(!differs(&seen, &Manifest::ConfigMap(map("port 6379"))));

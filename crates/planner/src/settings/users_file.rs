@@ -25,6 +25,8 @@ pub fn users_file(
     (wanted != present).then(|| KubeOperation::Apply {
         manifest: Box::new(manifests::users_file(desired, &wanted)),
         uid: file.uid.clone(),
+        // Lines of the present file are kept, and an older copy has lines that were taken away.
+        version: Some(file.version.clone()),
     })
 }
 

@@ -78,7 +78,7 @@ pub(super) fn acl_applied(desired: &Desired, observed: &Observed, report: &Setti
             match state {
                 UserState::Applied => {}
                 UserState::Pending => pending.push(format!("{name} on {pod}")),
-                UserState::Refused(words) => {
+                UserState::Refused { words, .. } => {
                     refused.entry(name).or_insert_with(|| format!("{pod} refuses its rules: {words}"));
                 }
             }
@@ -117,7 +117,7 @@ fn unread(observed: &Observed, report: &SettingsReport) -> Vec<String> {
         Err(Unreachable::AuthenticationFailed) if answers(pod) => {
             Some(format!("any user on {pod}, which refuses the operator its look at them"))
         }
-        Err(why) if report.unread.contains(pod) => {
+        Err(why) if report.unread.contains(pod) && answers(pod) => {
             Some(format!("any user on {pod}, whose users could not be looked at ({why})"))
         }
         Ok(_) | Err(_) => None,

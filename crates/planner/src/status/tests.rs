@@ -258,6 +258,14 @@ const CASES: &[Case] = &[
         shows: &[(AclApplied, "False", Reason::AclNotApplied), (Ready, "False", Reason::AclNotApplied)],
     },
     Case {
+        what: "a node whose users could not be looked at is gone",
+        change: |w| {
+            w.lose("demo-3", Unreachable::Refused);
+            w.report.unread.insert(PodName::new("demo-3"));
+        },
+        shows: &[(AclApplied, "True", Reason::Applied), (Ready, "True", Reason::NodeUnreachable)],
+    },
+    Case {
         what: "a node answers again, and its users are about to be looked at",
         change: |w| drop(w.report.nodes.insert(PodName::new("demo-3"), Err(Unreachable::TimedOut))),
         shows: &[(AclApplied, "True", Reason::Applied)],
@@ -342,7 +350,9 @@ const CASES: &[Case] = &[
     },
     Case {
         what: "a rule is refused",
-        change: |w| w.user_state("demo-3", UserState::Refused("Unknown command".to_owned())),
+        change: |w| {
+            w.user_state("demo-3", UserState::Refused { words: "Unknown command".to_owned(), lets_in: true });
+        },
         shows: &[(AclApplied, "False", Reason::RuleRefused), (Ready, "False", Reason::RuleRefused)],
     },
     Case {

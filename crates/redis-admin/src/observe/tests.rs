@@ -104,6 +104,25 @@ fn a_scratch_user_that_vanished_is_not_a_refusal() {
 }
 
 #[test]
+fn users_whose_names_are_no_text_are_deleted_byte_by_byte() {
+    let names = [b"app".as_slice(), b"\xff", b"keyslot-scratch-7"].map(|name| Reply::Text(name.to_vec()));
+    let info = "redis_version:7.0.15\r\nrun_id:abc\r\n";
+    let replies = vec![
+        text(&"a".repeat(40)),
+        text(info),
+        Reply::Array(vec![text("masterauth"), text("")]),
+        Reply::Array(names.into()),
+    ];
+    let half = read_settings(replies, &Trials::new()).unwrap();
+    let said: Vec<Vec<Vec<u8>>> =
+        half.questions().iter().map(|question| question.words().map(<[u8]>::to_vec).collect()).collect();
+    assert_eq!(said[0], [b"ACL".as_slice(), b"GETUSER", b"app"]);
+    assert_eq!(said[1], [b"ACL".as_slice(), b"DELUSER", b"\xff"]);
+    assert_eq!(said[2], [b"ACL".as_slice(), b"DELUSER", b"keyslot-scratch-7"]);
+    assert_eq!(said.len(), 3);
+}
+
+#[test]
 fn every_trial_has_a_scratch_user_of_its_own_that_is_deleted() {
     let trials: Trials =
         ["a", "b"].map(|name| (name.to_owned(), vec![AclToken::parse("reset").unwrap()])).into();

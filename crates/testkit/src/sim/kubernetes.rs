@@ -124,7 +124,7 @@ impl Kubernetes {
     ) -> Result<(), String> {
         match operation {
             KubeOperation::Create(manifest) => self.create(manifest),
-            KubeOperation::Apply { manifest, uid } => self.apply(manifest, uid),
+            KubeOperation::Apply { manifest, uid, version } => self.apply(manifest, uid, version.as_deref()),
             KubeOperation::ScaleUp { uid, replicas } => {
                 let set = self.stateful_set.as_mut().filter(|set| set.uid == *uid);
                 set.ok_or("409 Conflict: uid")?.replicas = *replicas;
@@ -165,11 +165,11 @@ impl Kubernetes {
         if place.is_some() {
             return Err("409 AlreadyExists".to_owned());
         }
-        *place = Some(FilesSeen { uid, files: files(manifest) });
+        *place = Some(FilesSeen { uid, version: "1".to_owned(), files: files(manifest) });
         Ok(())
     }
 
-    fn apply(&mut self, manifest: &Manifest, uid: &Uid) -> Result<(), String> {
+    fn apply(&mut self, manifest: &Manifest, uid: &Uid, version: Option<&str>) -> Result<(), String> {
         if let Manifest::StatefulSet(set) = manifest {
             if self.stateful_set.as_ref().is_none_or(|seen| seen.uid != *uid) {
                 return Err("409 Conflict: uid".to_owned());
@@ -178,10 +178,11 @@ impl Kubernetes {
             return Ok(());
         }
         let Some(place) = self.files_of(manifest.name()) else { return Ok(()) };
-        match place {
-            Some(seen) if seen.uid == *uid => seen.files = files(manifest),
-            Some(_) | None => return Err("409 Conflict: uid".to_owned()),
-        }
+        let is_seen =
+            |there: &&mut FilesSeen| there.uid == *uid && version.is_none_or(|seen| seen == there.version);
+        let there = place.as_mut().filter(is_seen).ok_or("409 Conflict: uid or version")?;
+        let version = there.version.parse::<u64>().unwrap_or_default() + 1;
+        *there = FilesSeen { uid: uid.clone(), version: version.to_string(), files: files(manifest) };
         Ok(())
     }
 

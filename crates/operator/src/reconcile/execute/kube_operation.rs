@@ -36,8 +36,9 @@ pub async fn carry_out<N: Nodes>(desired: &Desired, operation: &KubeOperation, c
             Ok(Created::There(_)) => return Executed::NotYet(super::WATCH_LAG),
             Err(error) => Err(error),
         },
-        KubeOperation::Apply { manifest, uid } => {
-            objects::apply(&ctx.client, &desired.namespace, manifest, uid).await
+        KubeOperation::Apply { manifest, uid, version } => {
+            let seen = (uid, version.as_deref());
+            objects::apply(&ctx.client, &desired.namespace, manifest, seen).await
         }
         KubeOperation::ScaleUp { uid, replicas } => scale_up(desired, uid, *replicas, &ctx.client).await,
         KubeOperation::Label { pod, uid, shard, role } => {
