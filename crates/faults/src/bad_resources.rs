@@ -86,8 +86,7 @@ impl Bench {
         mutation.put(&mut spec).context("no such field")?;
         let generation = self.generation().await?;
         if let Some(words) = self.replace(&spec).await? {
-            let name = mutation.field.split('/').nth(1).unwrap_or_default();
-            ensure!(words.contains(name), "refused, and the field is not named: {words}");
+            ensure!(mutation.is_named(&words, &self.good), "refused, and the field is not named: {words}");
             return Ok(Outcome::Refused);
         }
         let outcome = if self.generation().await? == generation {

@@ -133,8 +133,7 @@ async fn carry_out(arguments: &Arguments, ground: &Ground) -> Result<Report> {
             let (flows, report) = explored(all_or(arguments.flow.as_deref())?, ground, seed).await?;
             let is_wanted = |plan: &Plan| part.is_none_or(|part| part.has(plan));
             let report = report.and(run_everything(ground, &flows, (seed, &is_wanted), None).await?);
-            let is_all = part.is_none() && arguments.flow.is_none();
-            Ok(if is_all { report.with_every_fault() } else { report })
+            Ok(if part.is_none() { report.with_every_fault(arguments.flow.is_none()) } else { report })
         }
         Command::Replay { plan } => {
             let plan: Plan = plan.parse()?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use clap::Parser;
 use keyslot_operator::cli::Arguments;
-use keyslot_operator::operator::{ANSWER_LIMIT, Operator};
+use keyslot_operator::operator::{ANSWER_LIMIT, Operator, impatient};
 use kube::Config;
 use kube::client::ClientBuilder;
 use kube::client::retry::RetryPolicy;
@@ -56,7 +56,7 @@ impl Drop for RunningOperator {
 
 async fn live(config: &Config, namespace: &str, faults: &Arc<Faults>) -> Result<()> {
     // The client's own retries are above the faults, as they are above the network.
-    let mut config = config.clone();
+    let mut config = impatient(config.clone());
     config.default_retry = false;
     let client = ClientBuilder::try_from(config)?
         .with_layer(&FaultLayer(Arc::clone(faults)))

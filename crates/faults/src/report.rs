@@ -94,12 +94,27 @@ impl Report {
         self
     }
 
-    /// After every plan there is: a fault that never happened is none.
+    /// After every plan of some flows: a fault that never happened in one of them is none. One that hides something need
+    /// not find anything to hide in each flow, but has to in some when they are all flows.
     #[must_use]
-    pub fn with_every_fault(mut self) -> Self {
+    pub fn with_every_fault(mut self, are_all: bool) -> Self {
+        let flows: Vec<String> = self
+            .requests
+            .iter()
+            .filter(|(_, requests)| **requests > 0)
+            .map(|(flow, _)| flow.clone())
+            .collect();
         for fault in Fault::ALL {
-            if !self.runs.keys().any(|(_, happened)| *happened == fault) {
-                self.fail(format!("proof of {}", fault.as_str()), &anyhow!("it has never happened"));
+            let has = |flow: &&String| self.runs.contains_key(&((*flow).clone(), fault));
+            let never = if fault.hides() {
+                let is_missing = are_all && !flows.iter().any(|flow| has(&flow));
+                if is_missing { vec!["any flow".to_owned()] } else { Vec::new() }
+            } else {
+                flows.iter().filter(|flow| !has(flow)).cloned().collect()
+            };
+            for flow in never {
+                let words = anyhow!("it has never happened in {flow}");
+                self.fail(format!("proof of {}", fault.as_str()), &words);
             }
         }
         self
@@ -176,5 +191,48 @@ impl fmt::Display for Report {
             writeln!(f, "\nfailed: {what}\n    {why}")?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan(fault: Fault) -> Plan {
+        let mut plan: Plan = "create | topology: redis meet #1 | conflict | seed 1".parse().unwrap();
+        plan.fault = fault;
+        plan
+    }
+
+    fn explored() -> Report {
+        let mut report = Report::default();
+        report.explored("create", 1);
+        report
+    }
+
+    #[test]
+    fn a_fault_that_never_happened_where_it_could_is_a_failure() {
+        let mut report = explored();
+        for fault in Fault::ALL.into_iter().filter(|fault| !fault.hides()) {
+            report.add(&plan(fault), Ok(Proof::Happened));
+        }
+        for fault in Fault::ALL.into_iter().filter(|fault| fault.hides()) {
+            report.add(&plan(fault), Ok(Proof::WithoutEffect));
+        }
+        let passed = report.totals().0;
+        let report = report.with_every_fault(false);
+        assert_eq!(report.totals(), (passed, 0));
+        assert!(report.with_every_fault(true).totals().1 > 0, "some flow has something to hide");
+        assert!(explored().with_every_fault(false).totals().1 > 0);
+    }
+
+    #[test]
+    fn a_plan_that_proved_nothing_is_not_counted_and_fails_when_it_was_given() {
+        for proof in [Proof::NotMet, Proof::WithoutEffect] {
+            let mut report = explored();
+            report.add(&plan(Fault::Conflict), Ok(proof));
+            assert_eq!(report.totals(), (0, 0));
+            assert_eq!(report.without_void().totals(), (0, 1));
+        }
     }
 }

@@ -1,11 +1,10 @@
 //! Starts the operator.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use clap::Parser;
 use keyslot_operator::cli::Arguments;
-use keyslot_operator::operator::{ANSWER_LIMIT, Operator};
+use keyslot_operator::operator::{ANSWER_LIMIT, Operator, impatient};
 use keyslot_operator::telemetry;
 use keyslot_redis_admin::NodeConnections;
 use kube::Config;
@@ -13,9 +12,6 @@ use kube::client::ClientBuilder;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tower::timeout::TimeoutLayer;
-
-/// Longer than a watch lasts by itself: only a connection that swallows packets is silent for so long.
-const SILENCE: Duration = Duration::from_mins(5);
 
 fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
@@ -28,10 +24,7 @@ fn main() -> anyhow::Result<()> {
 }
 
 async fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let mut config = Config::infer().await?;
-    config.connect_timeout = Some(Duration::from_secs(5));
-    config.read_timeout = Some(SILENCE);
-    config.reset_reader_on_write = true;
+    let config = impatient(Config::infer().await?);
     let client = ClientBuilder::try_from(config)?.with_layer(&TimeoutLayer::new(ANSWER_LIMIT)).build();
     let stop = CancellationToken::new();
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures::channel::mpsc;
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::runtime::events::Reporter;
-use kube::{Api, Client};
+use kube::{Api, Client, Config};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -29,6 +29,18 @@ const ZONES_LIMIT: Duration = Duration::from_secs(5);
 /// An API server that hangs must not hold up what nodes need: a pass has several requests. Of a watch, only its
 /// beginning is an answer. Whoever makes the client puts this limit on it.
 pub const ANSWER_LIMIT: Duration = Duration::from_secs(5);
+
+/// Longer than a watch lasts by itself: only a connection that swallows packets is silent for so long.
+const SILENCE: Duration = Duration::from_mins(5);
+
+/// The way to the API server, which must not hang unnoticed.
+#[must_use]
+pub fn impatient(mut config: Config) -> Config {
+    config.connect_timeout = Some(Duration::from_secs(5));
+    config.read_timeout = Some(SILENCE);
+    config.reset_reader_on_write = true;
+    config
+}
 
 /// What the process is started with. Tests give a client with a layer of faults and pretended nodes.
 pub struct Operator<N> {

@@ -53,6 +53,19 @@ impl Mutation {
     }
 }
 
+impl Mutation {
+    /// Whether these words name the field, or what it is directly in, as rules over several fields do. Where more had to be
+    /// made around it, that may be what is wrong.
+    pub fn is_named(&self, words: &str, good: &Value) -> bool {
+        let keys: Vec<&str> = self.field.split('/').skip(1).collect();
+        let path = |length: usize| format!("/{}", keys[..length].join("/"));
+        let is_made = |length: usize| good.pointer(&path(length)).is_none();
+        let names = (1..=keys.len()).filter(|length| length + 2 > keys.len() || is_made(*length));
+        let mut names = names.map(|length| unescaped(keys[length - 1]));
+        names.any(|name| name.parse::<usize>().is_err() && words.contains(&name))
+    }
+}
+
 /// The field of an object or the item of a list, made if it is not there; whether it is one or the other tells the key.
 fn entry<'a>(at: &'a mut Value, key: &str) -> Option<&'a mut Value> {
     let number = key.parse::<usize>().ok();
@@ -169,6 +182,18 @@ mod tests {
             mutation.put(&mut changed).unwrap();
             assert_ne!(changed, good, "{mutation:?}");
         }
+    }
+
+    #[test]
+    fn a_refusal_names_the_field_or_what_it_is_in() {
+        let good = json!({ "users": [{ "name": "app", "rotation": { "interval": "1h" } }] });
+        let named = |field: &str, words: &str| {
+            Mutation { field: field.to_owned(), value: None }.is_named(words, &good)
+        };
+        assert!(named("/users/0/rotation/interval", "spec.users[0].rotation: wrong"));
+        assert!(named("/users/0/name", "spec.users[0].name: wrong"));
+        assert!(!named("/users/0/rotation/interval", "spec.users: wrong"), "which one?");
+        assert!(named("/storage/data/size", "spec.storage.class: missing"), "made around it");
     }
 
     #[test]

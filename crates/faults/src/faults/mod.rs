@@ -21,3 +21,4 @@ pub use never::passwords;
 pub use plan::{Fault, Plan, Point, Proof};
 pub use record::Record;
 pub use redis_layer::FaultyNodes;
+pub use rights::given;

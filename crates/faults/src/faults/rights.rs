@@ -48,7 +48,7 @@ fn without_passwords(tokens: &[AclToken]) -> Vec<String> {
 }
 
 /// What a list gives to a user; `default` is in every list, switched off where nobody names it.
-fn given(users: &[User], name: &str) -> Option<Vec<String>> {
+pub fn given(users: &[User], name: &str) -> Option<Vec<String>> {
     let off = || vec!["reset".to_owned(), "off".to_owned()];
     let Some(user) = users.iter().find(|user| user.name == name) else {
         return (name == "default").then(off);

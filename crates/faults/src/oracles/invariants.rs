@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret};
 use keyslot_api::labels::{ROLE, ROLE_PRIMARY, ROLE_REPLICA, SHARD};
-use keyslot_api::v1alpha1::AclStorage;
+use keyslot_api::v1alpha1::{AclStorage, RedisCluster};
 use keyslot_e2e::invariants;
 use keyslot_e2e::nodes::{Known, Node};
 use keyslot_testkit::redis_server::RawConnection;
@@ -13,7 +13,7 @@ use kube::ResourceExt;
 use kube::api::ListParams;
 
 use super::ledger;
-use super::logins::{Logins, lines_of_users, users_are};
+use super::logins::{Logins, file_gives, lines_of_users, users_are};
 use crate::scene::{NAME, PATIENCE, Scene, until};
 
 /// A cluster at the end of a flow.
@@ -40,12 +40,22 @@ pub async fn hold_now(scene: &Scene, end: End) -> Result<()> {
     check(&nodes, end.shards, end.replicas)?;
     labels_are_true(&pods, &nodes)?;
     let file = users_file(scene, cluster.spec.acl_storage).await?;
+    if all_users_are_in_force(&cluster) {
+        file_gives(&file, &cluster.spec.users)?;
+    }
     let compare = move || {
         nodes.iter().zip(&lists).try_for_each(|(node, list)| {
             users_are(&file, list).with_context(|| format!("users of {}", node.pod))
         })
     };
     tokio::task::spawn_blocking(compare).await?
+}
+
+/// Whether the status says so, of the resource as it is now.
+fn all_users_are_in_force(cluster: &RedisCluster) -> bool {
+    let conditions = cluster.status.iter().flat_map(|status| &status.conditions);
+    let applied = conditions.filter(|one| one.type_ == "AclApplied" && one.status == "True");
+    applied.into_iter().any(|one| one.observed_generation == cluster.metadata.generation)
 }
 
 /// Which process is in each pod, and what it is: the same at the end where no node is touched.

@@ -1,13 +1,15 @@
 //! Who must be let in, and the users that a node must have: no more, no less, as in the file that it starts from.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::core::v1::Secret;
-use keyslot_api::v1alpha1::RedisCluster;
+use keyslot_api::v1alpha1::{RedisCluster, User};
+use keyslot_planner::system_users::RESERVED_PREFIX;
 use kube::ResourceExt;
 
 use super::rules::{as_a_server_reads, rules_of};
+use crate::faults::given;
 use crate::scene::NAME;
 
 /// What Kubernetes' Secrets promise.
@@ -45,6 +47,26 @@ impl Logins {
         }
         Ok(Self { operator: system("operator-password")?, valid })
     }
+}
+
+/// The file gives users what the resource gives them, no more and no less.
+pub fn file_gives(file: &str, users: &[User]) -> Result<()> {
+    let is_of_person = |name: &str| {
+        !name.starts_with(RESERVED_PREFIX)
+            && (name != "default" || users.iter().any(|user| user.name == name))
+    };
+    let lines = file.lines().filter_map(|line| line.strip_prefix("user ")?.split_once(' '));
+    let permissions =
+        |words: &str| words.split(' ').filter(|word| !word.starts_with('#')).collect::<Vec<_>>().join(" ");
+    let found: BTreeMap<&str, String> = lines
+        .filter(|(name, _)| is_of_person(name))
+        .map(|(name, words)| (name, permissions(words)))
+        .collect();
+    let wanted = users.iter().filter_map(|user| Some((user.name.as_str(), given(users, &user.name)?)));
+    let wanted = wanted.map(|(name, words)| (name, words.into_iter().skip(1).collect::<Vec<_>>().join(" ")));
+    let wanted: BTreeMap<&str, String> = wanted.collect();
+    ensure!(found == wanted, "the file gives {found:?}, and the resource {wanted:?}");
+    Ok(())
 }
 
 /// A node has exactly the users of the file, with their passwords and with the rules that a server reads from it.
@@ -88,6 +110,7 @@ pub fn lines_of_users(text: &str) -> BTreeSet<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::oracles::ledger;
 
     const LIST: &str = "*2\r\n$20\r\nuser default off resetchannels -@all\r\n$9\r\nuser app on #2 #1 ~* resetchannels -@all +get\r\n";
     const FILE: &str = "user default off -@all\nuser app on #1 #2 ~* +get\n";
@@ -105,5 +128,24 @@ mod tests {
         ] {
             assert!(users_are(&wrong, &list).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn the_file_gives_what_the_resource_gives() {
+        let app = User {
+            name: "app".to_owned(),
+            rules: vec!["~*".to_owned(), "+get".to_owned()],
+            ..ledger::user()
+        };
+        let own = "user keyslot-probe on #9 +ping\n";
+        file_gives(&format!("{FILE}{own}"), std::slice::from_ref(&app)).unwrap();
+        let off = User { enabled: false, ..app.clone() };
+        file_gives("user default off -@all\nuser app off\n", std::slice::from_ref(&off)).unwrap();
+        assert!(file_gives(FILE, &[off]).is_err(), "still on");
+        assert!(file_gives(FILE, &[]).is_err(), "removed");
+        let more = User { name: "more".to_owned(), ..app.clone() };
+        assert!(file_gives(FILE, &[app.clone(), more]).is_err(), "added");
+        let other = User { rules: vec!["~*".to_owned(), "+set".to_owned()], ..app };
+        assert!(file_gives(FILE, &[other]).is_err(), "changed");
     }
 }
