@@ -20,7 +20,7 @@ use crate::nodes::{Kubelets, Machine, Order};
 pub const NAME: &str = "demo";
 /// Whatever has not happened by then does not happen.
 pub const PATIENCE: Duration = Duration::from_secs(90);
-const PAUSE: Duration = Duration::from_millis(100);
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// A namespace, and machines that are only its own.
 #[derive(Clone)]

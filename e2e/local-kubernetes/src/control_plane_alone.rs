@@ -13,6 +13,10 @@ use crate::{certificates, control_plane, golang, network};
 /// Whoever plays nodes changes hundreds of objects at once, and no person waits at another client meanwhile.
 const HURRY: [&str; 2] = ["--kube-api-qps=500", "--kube-api-burst=1000"];
 
+/// Where nobody sends to the address of a service, nobody needs to know what is behind it.
+const WITHOUT_ENDPOINTS: &str =
+    "--controllers=*,-endpoints-controller,-endpointslice-controller,-endpointslice-mirroring-controller";
+
 /// A running control plane. It has the addresses and the ports of the cluster that `up` starts, so it needs a network
 /// namespace of its own; its processes end with the process namespace that they are in.
 pub struct ControlPlane {
@@ -41,7 +45,8 @@ impl ControlPlane {
         control_plane::start(&state, "etcd", &[])?;
         control_plane::start(&state, control_plane::API_SERVER, &[])?;
         control_plane::wait_for_api_server(&state)?;
-        control_plane::start(&state, "kube-controller-manager", &HURRY)?;
+        let controllers = [HURRY[0], HURRY[1], WITHOUT_ENDPOINTS];
+        control_plane::start(&state, "kube-controller-manager", &controllers)?;
         control_plane::start(&state, "kube-scheduler", &HURRY)?;
         Ok(Self { state })
     }
