@@ -26,9 +26,9 @@ const LONG_QUIET: Duration = Duration::from_secs(65);
 /// How long it may take to get quiet.
 const LOUD: usize = 12;
 
-/// How much longer than without a fault a flow may take. The operator looks at users each minute and finds then what it
-/// has missed; what a person waits for must not need that.
-const LATER: Duration = Duration::from_secs(45);
+/// How long the operator may ask for nothing while a person waits. It looks at users each minute and finds then what it has
+/// missed; what a person waits for must not need that. A machine that has too much to do is slow, and not silent.
+const WAITING: Duration = Duration::from_secs(45);
 
 /// Whether to listen for long in the end, until what comes from time to time has come, too.
 pub type Listens<'a> = &'a (dyn Fn(Proof) -> bool + Sync);
@@ -84,7 +84,6 @@ impl Stage {
     pub async fn reference(&self, seed: u64) -> Result<Reference> {
         let faults = self.no_faults(seed);
         let (snapshot, took) = self.play(&faults, &|_| false).await?;
-        ensure!(took < LATER, "it took {:.0} s", took.as_secs_f64());
         self.rewind().await?;
         Ok(Reference { record: faults.record(), snapshot, took })
     }
@@ -101,15 +100,8 @@ impl Stage {
     }
 
     async fn meet(&self, faults: &Arc<Faults>, reference: &Reference, listens: Listens<'_>) -> Result<()> {
-        let (snapshot, took) = self.play(faults, listens).await?;
-        judge(&reference.snapshot, &snapshot, &reference.record, &faults.record())?;
-        ensure!(
-            took < reference.took + LATER,
-            "it took {:.0} s, and {:.0} s without the fault: nothing but a look from time to time brought it on",
-            took.as_secs_f64(),
-            reference.took.as_secs_f64()
-        );
-        Ok(())
+        let (snapshot, _) = self.play(faults, listens).await?;
+        judge(&reference.snapshot, &snapshot, &reference.record, &faults.record())
     }
 
     /// From the start to the end, and until nothing more happens. What must never be said explains most of what can go
@@ -131,7 +123,12 @@ impl Stage {
         let before = if is_untouched { Some(invariants::processes(&self.scene).await?) } else { None };
         let (operator, begin) = (self.operator(faults), Instant::now());
         (self.flow.acts)(&self.scene).await?;
-        let took = begin.elapsed();
+        let (took, silence) = (begin.elapsed(), faults.silence());
+        ensure!(
+            silence < WAITING,
+            "for {:.0} s nothing was done: only a look from time to time brought it on",
+            silence.as_secs_f64()
+        );
         if let Some(end) = self.flow.end.filter(|_| self.flow.keeps_serving()) {
             // Ready means that all is in force already.
             invariants::hold_now(&self.scene, end).await.context("it is called ready, and is not")?;

@@ -1,23 +1,17 @@
 //! Decides about each request, and writes down all of them.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use keyslot_api::v1alpha1::User;
 use keyslot_planner::observed::RedisNode;
-use rand::rngs::SmallRng;
-use rand::{RngExt, SeedableRng};
 use tokio::sync::{Notify, watch};
 
 use super::never::{forbidden_death, forbidden_request};
 use super::{Fault, Lane, Plan, Point, Proof, Record};
-
-/// The longest time by which a seed delays a request, so that the loops interleave in ever new ways.
-const LONGEST_DELAY: Duration = Duration::from_millis(25);
 
 /// How long nothing is seen of a kind.
 const HELD_FOR: Duration = Duration::from_secs(3);
@@ -61,6 +55,10 @@ struct State {
     stale: bool,
     /// Who answered at an address the last time that somebody did.
     nodes: BTreeMap<IpAddr, RedisNode>,
+    /// When the last request came, or when it all began.
+    last: Instant,
+    /// The longest time between two requests.
+    silence: Duration,
     /// Passwords that were put into Secrets.
     passwords: BTreeSet<String>,
 }
@@ -91,6 +89,8 @@ impl Faults {
             old_lists: 0,
             stale: false,
             nodes: BTreeMap::new(),
+            last: Instant::now(),
+            silence: Duration::ZERO,
             passwords: BTreeSet::new(),
         };
         let held = watch::Sender::new([].as_slice());
@@ -133,6 +133,12 @@ impl Faults {
         self.lock().record.clone()
     }
 
+    /// The longest time without a request so far.
+    pub fn silence(&self) -> Duration {
+        let state = self.lock();
+        state.silence.max(state.last.elapsed())
+    }
+
     /// Requests that change something and have no answer yet.
     pub fn under_way(&self) -> usize {
         self.under_way.load(Ordering::Relaxed)
@@ -156,9 +162,11 @@ impl Faults {
         *count += 1;
         let point = Point { lane, class, number: *count };
         let planned = self.plan.as_ref().filter(|plan| plan.at == point && !state.fired);
-        let verdict = planned
-            .map_or_else(|| Verdict::Send(delay(self.seed, &point)), |plan| Verdict::Fault(plan.fault));
+        let verdict =
+            planned.map_or_else(|| Verdict::Send(point.delay(self.seed)), |plan| Verdict::Fault(plan.fault));
         state.fired |= planned.is_some();
+        state.silence = state.silence.max(state.last.elapsed());
+        state.last = Instant::now();
         state.record.requests.push(point);
         verdict
     }
@@ -252,13 +260,6 @@ impl Faults {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// The same for a request whenever it comes, so that a seed means the same in each run.
-fn delay(seed: u64, point: &Point) -> Duration {
-    let mut hasher = DefaultHasher::new();
-    (seed, point).hash(&mut hasher);
-    LONGEST_DELAY.mul_f64(SmallRng::seed_from_u64(hasher.finish()).random())
 }
 
 /// A request without an answer so far.

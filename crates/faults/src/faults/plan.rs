@@ -1,11 +1,18 @@
 //! One fault at one request, as people and files write it.
 
 use std::fmt;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::str::FromStr;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use rand::rngs::SmallRng;
+use rand::{RngExt, SeedableRng};
 
 use super::Lane;
+
+/// The longest time by which a seed delays a request, so that the loops interleave in ever new ways.
+const LONGEST_DELAY: Duration = Duration::from_millis(25);
 
 /// What happens to a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -114,6 +121,15 @@ pub struct Point {
     pub class: String,
     /// Which one among its like, from 1.
     pub number: usize,
+}
+
+impl Point {
+    /// By how much a seed delays it: the same whenever it comes.
+    pub(super) fn delay(&self, seed: u64) -> Duration {
+        let mut hasher = DefaultHasher::new();
+        (seed, self).hash(&mut hasher);
+        LONGEST_DELAY.mul_f64(SmallRng::seed_from_u64(hasher.finish()).random())
+    }
 }
 
 /// A fault at a request of a flow. Written as one line, and read back from it.
