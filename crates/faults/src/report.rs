@@ -1,6 +1,6 @@
 //! What came of the runs: a table, and a line for each failure from which it can be run again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use anyhow::{Result, anyhow};
@@ -162,10 +162,11 @@ impl Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names = Fault::ALL.map(Fault::as_str).join(" | ");
-        if !self.runs.is_empty() {
+        if !self.runs.is_empty() || !self.requests.is_empty() {
             writeln!(f, "| Flow | requests | {names} |\n|---|---{}|", "|---".repeat(Fault::ALL.len()))?;
         }
-        let flows: std::collections::BTreeSet<&String> = self.runs.keys().map(|(flow, _)| flow).collect();
+        let run = self.runs.keys().map(|(flow, _)| flow);
+        let flows: BTreeSet<&String> = run.chain(self.requests.keys()).collect();
         for flow in flows {
             let cell = |fault| match self.runs.get(&(flow.clone(), fault)) {
                 Some((runs, passed)) => format!("{passed}/{runs}"),

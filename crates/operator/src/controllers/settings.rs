@@ -7,6 +7,8 @@ use jiff::Timestamp;
 use keyslot_api::conditions::Reason;
 use keyslot_api::v1alpha1::RedisCluster;
 use keyslot_planner::Desired;
+use keyslot_planner::ids::PodName;
+use keyslot_planner::manifests::names;
 use keyslot_planner::observed::{NodeSettings, Unreachable};
 use keyslot_planner::settings::{SettingsReport, WantedSettings, node_report, trials, users_file};
 use keyslot_planner::status::Transition;
@@ -56,8 +58,11 @@ pub async fn reconcile<N: Nodes>(cluster: &RedisCluster, ctx: &Context<N>) -> Re
     let settled = settle_nodes(&desired, &members, &facts, ctx).await;
     let filed = bring_file_up(&desired, &settled, ctx).await;
     let mut settings = settings_report(&desired, &settled, filed.as_ref());
-    let unread = settings.nodes.iter().filter(|(pod, node)| node.is_err() && answers(&facts, pod));
+    // Before the other loop has looked, nobody knows who answers it.
+    let may_answer = |pod: &PodName| facts.topology.is_none() || answers(&facts, pod);
+    let unread = settings.nodes.iter().filter(|(pod, node)| node.is_err() && may_answer(pod));
     settings.unread = unread.map(|(pod, _)| pod.clone()).collect();
+    let waits = !settings.unread.is_empty();
     let secrets = user_secrets::write(cluster, &desired, &settings, ctx).await;
     settings.secrets_problem = secrets.as_ref().err().map(ToString::to_string);
     log(cluster, &settled, filed.as_ref());
@@ -68,7 +73,7 @@ pub async fn reconcile<N: Nodes>(cluster: &RedisCluster, ctx: &Context<N>) -> Re
     let executed = settled.executed.worse(filed.unwrap_or(Executed::Done));
     let again = executed.wait().unwrap_or_else(|| next_look(&desired, Timestamp::now()));
     // It may have missed a change, and its watch nothing.
-    let again = if is_silent { again.min(OVERDUE) } else { again };
+    let again = if is_silent || waits { again.min(OVERDUE) } else { again };
     executed.result()?;
     secrets.map_err(Error::UserSecrets)?;
     Ok(Action::requeue(again))
@@ -107,6 +112,12 @@ fn file_problem(filed: Option<&Executed>) -> Option<String> {
     }
 }
 
+/// Without all of Keyslot's own passwords nobody can write the file.
+fn incomplete(desired: &Desired) -> Option<String> {
+    let secret = names::system(&desired.name);
+    (!desired.system.is_complete()).then(|| format!("Secret {secret} lacks a password of Keyslot's own"))
+}
+
 /// One line per pass that did something.
 fn log(cluster: &RedisCluster, settled: &Settled, filed: Option<&Executed>) {
     let did_file = filed.is_some_and(|filed| !matches!(filed, Executed::Paused | Executed::NotYet(_)));
@@ -140,7 +151,7 @@ fn settings_report(desired: &Desired, settled: &Settled, filed: Option<&Executed
         wanted: WantedSettings::of(desired),
         nodes: nodes.collect(),
         unread: BTreeSet::new(),
-        file_problem: file_problem(filed),
+        file_problem: file_problem(filed).or_else(|| incomplete(desired)),
         secrets_problem: None,
     }
 }

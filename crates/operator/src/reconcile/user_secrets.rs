@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use futures::future::join_all;
 use keyslot_api::v1alpha1::RedisCluster;
+use keyslot_planner::observed::Unreachable;
 use keyslot_planner::settings::{NodeReport, SettingsReport, UserState};
 use keyslot_planner::{Desired, Manifest, base_manifests};
 
@@ -29,8 +30,12 @@ pub async fn write<N: Nodes>(
 /// Names of the Secrets whose passwords every node that answered has in force, whatever becomes of the rules; at least one
 /// must have answered.
 fn promised<'a>(desired: &'a Desired, report: &SettingsReport) -> BTreeSet<&'a str> {
-    if report.file_problem.is_some() || !report.unread.is_empty() {
-        // A node that starts again reads the file, and one that answers the other loop lets applications in too.
+    let refuses = |node: &Result<NodeReport, Unreachable>| {
+        matches!(node, Err(Unreachable::AuthenticationFailed | Unreachable::AnswerTooLong))
+    };
+    if report.file_problem.is_some() || !report.unread.is_empty() || report.nodes.values().any(refuses) {
+        // A node that starts again reads the file. One that answers the other loop, or refuses the operator, lets
+        // applications in too, with the passwords that it had.
         return BTreeSet::new();
     }
     let answered: Vec<&NodeReport> = report.nodes.values().filter_map(|node| node.as_ref().ok()).collect();
@@ -49,7 +54,6 @@ mod tests {
     use keyslot_planner::Inputs;
     use keyslot_planner::desired::next_memory;
     use keyslot_planner::ids::{PodName, RunId};
-    use keyslot_planner::observed::Unreachable;
     use serde_json::json;
 
     use super::*;
@@ -92,6 +96,7 @@ mod tests {
         assert!(!is_told(&report(Ok(node(UserState::Pending)))));
         let gone = report(Err(Unreachable::Refused));
         assert!(is_told(&gone), "nobody logs in there");
+        assert!(!is_told(&report(Err(Unreachable::AuthenticationFailed))), "applications do");
         assert!(!is_told(&SettingsReport { unread: [PodName::new("demo-1")].into(), ..gone.clone() }));
         assert!(!is_told(&SettingsReport { file_problem: Some("403".to_owned()), ..gone }));
         assert!(!is_told(&SettingsReport::default()), "nobody answered");

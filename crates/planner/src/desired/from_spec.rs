@@ -1,12 +1,13 @@
 //! Puts the parts together.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use keyslot_api::conditions::Reason;
-use keyslot_api::v1alpha1::{RedisCluster, RedisClusterSpec, Storage};
+use keyslot_api::v1alpha1::{RedisCluster, RedisClusterSpec, Storage, User};
 
-use super::{Desired, Inputs, Problem, SystemMemory, usable, users};
+use super::{Desired, Inputs, Part, Problem, SystemMemory, usable, users};
+use crate::acl::UserRules;
 use crate::config;
 use crate::ids::{ShardNumber, Uid};
 use crate::manifests::names;
@@ -21,6 +22,7 @@ impl Desired {
         let in_force = in_force(&wanted, inputs);
         let users = users::users(&name, &cluster.spec.users, inputs);
         problems.extend(users.problems);
+        let passwords_due = passwords_due(cluster, inputs, &users.parts);
         let is_lost = is_system_secret_lost(inputs);
         problems.extend(inputs.not_stored.as_deref().map(|why| not_stored(&name, why)));
         problems.extend(is_lost.then(|| system_secret_lost(&name, in_force.storage.is_some())));
@@ -41,7 +43,7 @@ impl Desired {
             users_unread: users.unread,
             user_passwords: users.passwords,
             user_secrets: users.secrets,
-            passwords_due: passwords_due(cluster, inputs),
+            passwords_due,
             // Of a cluster whose marker is lost nobody knows that it is empty.
             system: SystemMemory { formed: inputs.system.formed || is_lost, ..inputs.system.clone() },
             budget_shards: budget_shards(in_force.replicas_per_shard, in_force.shards, &inputs.shards_seen),
@@ -61,13 +63,16 @@ impl Desired {
     }
 }
 
-fn passwords_due(cluster: &RedisCluster, inputs: &Inputs) -> Option<Timestamp> {
+/// A user that keeps what it has waits for a person, not for a time.
+fn passwords_due(
+    cluster: &RedisCluster,
+    inputs: &Inputs,
+    parts: &BTreeMap<String, Part<UserRules>>,
+) -> Option<Timestamp> {
     let histories = &inputs.system.histories;
-    let users = cluster
-        .spec
-        .users
-        .iter()
-        .filter_map(|user| histories.get(&user.name)?.due(user, inputs.told.get(&user.name)));
+    let is_wanted = |user: &&User| matches!(parts.get(&user.name), Some(Part::Wanted(_)));
+    let users = cluster.spec.users.iter().filter(is_wanted);
+    let users = users.filter_map(|user| histories.get(&user.name)?.due(user, inputs.told.get(&user.name)));
     users.chain(inputs.system.system_rotation.due(inputs.files_delay)).min()
 }
 

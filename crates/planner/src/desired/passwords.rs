@@ -84,7 +84,8 @@ pub(super) fn resolve(user: &User, inputs: &Inputs) -> Result<Passwords, Problem
     Ok(found)
 }
 
-/// A password, unless it is new and can't be written down: the next one would end it without a grace.
+/// A password, unless it replaces a known one and that can't be written down: the next one would end it without a grace.
+/// What an entry has that is new itself is taken, for the entry may have replaced one that has leaked.
 fn stored(
     password: SecretString,
     field: &str,
@@ -92,8 +93,10 @@ fn stored(
     inputs: &Inputs,
 ) -> Result<SecretString, Problem> {
     let history = inputs.system.histories.get(&user.name);
-    let is_stored = history.is_some_and(|history| history.has(at, &PasswordHash::of(&password)));
-    if inputs.not_stored.is_none() || is_stored {
+    let hash = PasswordHash::of(&password);
+    let is_replaced = history.is_some_and(|history| history.knows(at) && !history.has(at, &hash));
+    let can_store = inputs.not_stored.is_none() && !super::is_system_secret_lost(inputs);
+    if can_store || !is_replaced {
         return Ok(password);
     }
     Err(Problem {

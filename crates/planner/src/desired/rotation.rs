@@ -52,10 +52,11 @@ struct Replaced {
 }
 
 impl Replaced {
-    /// A clock that was ahead when it was written down must not make it last longer.
+    /// A clock that was far ahead when it was written down must not hold it up. One that is a little behind now does not
+    /// count, for it would make the grace shorter.
     fn begins_by(&mut self, now: Timestamp) {
-        if self.since > now {
-            let lasts = self.until.duration_since(self.since);
+        let lasts = self.until.duration_since(self.since);
+        if self.since.duration_since(now) > lasts {
             self.until = now.checked_add(lasts).unwrap_or(Timestamp::MAX);
             self.since = now;
         }
@@ -140,7 +141,7 @@ impl PasswordHistory {
         told: Option<&PasswordHash>,
         now: Timestamp,
     ) {
-        self.made = self.made.map(|made| made.min(now));
+        self.made = self.made.map(|made| if is_far_ahead(made, user, now) { now } else { made });
         self.previous.values_mut().for_each(|replaced| replaced.begins_by(now));
         // Nothing of somebody who is switched off is valid, so what comes next replaces nothing.
         let is_kept = |found: &Option<PasswordHash>| user.enabled || found.is_some();
@@ -245,6 +246,12 @@ fn listed(user: &User) -> Vec<String> {
 
 fn source(at: &SecretKeyRef) -> String {
     format!("{}/{}", at.name, at.key)
+}
+
+/// A clock that was far ahead when a password was made must not hold the next one up.
+fn is_far_ahead(made: Timestamp, user: &User, now: Timestamp) -> bool {
+    let interval = user.rotation.as_ref().and_then(|rotation| duration(rotation.interval.as_deref()?));
+    interval.and_then(|interval| now.checked_add(interval).ok()).is_some_and(|limit| made > limit)
 }
 
 /// How long a replaced password of the user stays valid.

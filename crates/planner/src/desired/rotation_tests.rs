@@ -357,6 +357,36 @@ fn a_clock_that_was_ahead_makes_no_grace_longer_and_holds_no_rotation_up() {
 }
 
 #[test]
+fn a_clock_that_is_behind_for_a_moment_makes_no_grace_shorter() {
+    let mut story = Story::new(json!([]));
+    story.stores("app-password", "before");
+    story.users = from_secret(&json!({"gracePeriod": "10m"}));
+    story.later(60 * MINUTE);
+    story.stores("app-password", "after");
+    story.passes();
+    let right = story.now;
+    story.now = right.checked_sub(5 * MINUTE).unwrap();
+    story.passes();
+    story.now = right;
+    story.later(6 * MINUTE);
+    assert_eq!(story.valid(&["before", "after"]), ["before", "after"]);
+    story.later(5 * MINUTE);
+    assert_eq!(story.valid(&["before", "after"]), ["after"]);
+}
+
+#[test]
+fn who_takes_a_leaked_entry_away_ends_it_though_nothing_can_be_written_down() {
+    let mut story = Story::new(json!([]));
+    story.stores("first", "leaked");
+    story.users = json!([{"name": "app", "passwords": [at("first")]}]);
+    story.passes();
+    story.inputs.not_stored = Some("403 Forbidden".to_owned());
+    story.stores("second", "new");
+    story.users = json!([{"name": "app", "passwords": [at("second")]}]);
+    assert_eq!(story.valid(&["leaked", "new"]), ["new"]);
+}
+
+#[test]
 fn nothing_is_waited_for_that_time_does_not_bring() {
     let rotation = json!({"interval": "60m", "gracePeriod": "10m"});
     let due = |story: &Story| Desired::from_spec(&story.cluster(), &story.inputs).passwords_due;
@@ -367,6 +397,16 @@ fn nothing_is_waited_for_that_time_does_not_bring() {
     story.users = generated(&rotation);
     story.inputs.told.clear();
     assert_eq!(due(&story), None, "the present one has to be told first");
+
+    let mut story = Story::new(json!([]));
+    story.stores("first", "before");
+    story.users = json!([{"name": "app", "passwords": [at("first")]}]);
+    story.passes();
+    story.stores("first", "after");
+    story.passes();
+    assert!(due(&story).is_some());
+    story.users = json!([{"name": "app", "passwords": [at("first"), at("missing")]}]);
+    assert_eq!(due(&story), None, "a person has to do something first");
 }
 
 #[test]

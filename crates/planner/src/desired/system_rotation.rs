@@ -125,8 +125,9 @@ pub(super) fn advance(
     }
     memory.passwords.complete(&mut generate);
     if let Some(Stage::Announced(Some(since)) | Stage::InUse(since)) = &mut memory.system_rotation.stage {
-        // A clock that was ahead must not hold it up.
-        *since = (*since).min(now);
+        // A clock that was far ahead must not hold it up; one that is a little behind now must not hasten it.
+        let is_far_ahead = now.checked_add(inputs.files_delay).is_ok_and(|limit| *since > limit);
+        *since = if is_far_ahead { now } else { *since };
     }
     let is_in_force = inputs.system_in_force.as_ref() == Some(&inputs.system.system_hashes());
     let is_due = is_in_force && memory.system_rotation.due(inputs.files_delay).is_some_and(|due| due <= now);

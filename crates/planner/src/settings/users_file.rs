@@ -25,8 +25,16 @@ pub fn users_file(
     (wanted != present).then(|| KubeOperation::Apply {
         manifest: Box::new(manifests::users_file(desired, &wanted)),
         uid: file.uid.clone(),
-        // Lines of the present file are kept, and an older copy has lines that were taken away.
-        version: Some(file.version.clone()),
+        // An older copy has lines that were taken away.
+        version: keeps_lines(desired, nodes).then(|| file.version.clone()),
+    })
+}
+
+/// Whether lines of the present file stay, because a user keeps what it has or somebody refuses its rules.
+fn keeps_lines(desired: &Desired, nodes: &[NodeSettings]) -> bool {
+    desired.users.iter().any(|(name, user)| match user {
+        Part::Wanted(_) => !accepted_by_every_version(name, nodes),
+        Part::KeepLast(_) => true,
     })
 }
 
