@@ -52,7 +52,7 @@ enum Command {
         #[arg(long, default_value_t = 2)]
         minutes: u64,
         /// How many flows, besides those that have failed before.
-        #[arg(long, default_value_t = 5)]
+        #[arg(long, default_value_t = 3)]
         flows: usize,
     },
     /// Everything, or a part of it.
