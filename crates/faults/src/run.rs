@@ -20,14 +20,14 @@ use crate::scene::{NAME, Scene};
 /// Without a request for so long, and without one that waits for an answer, nothing more is coming: the shortest of the
 /// operator's delays are a tenth of that.
 const QUIET: Duration = Duration::from_millis(1500);
-/// Longer than the operator takes from one look at everything to the next.
+/// Several looks of the topology loop. The settings loop looks at users less often, each 80 s or more.
 const LONG_QUIET: Duration = Duration::from_secs(65);
 
 /// How long it may take to get quiet.
 const LOUD: usize = 12;
 
-/// How long the operator may ask for nothing while a person waits. It looks at users each minute and finds then what it has
-/// missed; what a person waits for must not need that. A machine that has too much to do is slow, and not silent.
+/// How long the operator may ask for nothing while a person waits. It looks at users once a minute or less often, and finds
+/// then what it has missed; what a person waits for must not need that. A machine that has too much to do is slow, and not silent.
 const WAITING: Duration = Duration::from_secs(45);
 
 /// Whether to listen for long in the end, until what comes from time to time has come, too.

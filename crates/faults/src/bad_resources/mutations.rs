@@ -51,9 +51,7 @@ impl Mutation {
         }
         Some(())
     }
-}
 
-impl Mutation {
     /// Whether these words name the field, or what it is directly in, as rules over several fields do. Where more had to be
     /// made around it, that may be what is wrong.
     pub fn is_named(&self, words: &str, good: &Value) -> bool {

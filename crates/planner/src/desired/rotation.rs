@@ -93,14 +93,18 @@ impl PasswordHistory {
     /// now, comes with the Secret and not with time.
     pub fn due(&self, user: &User, told: Option<&PasswordHash>) -> Option<Timestamp> {
         let ends = self.previous.values().map(|replaced| replaced.until).min().filter(|_| self.is_told(told));
-        let told_it = told.is_some() && told == self.present.get(GENERATED);
-        let made = self.next_rotation(user).filter(|_| user.enabled && told_it);
+        let made = self.next_rotation(user).filter(|_| user.enabled && self.is_generated_told(told));
         ends.into_iter().chain(made).min()
     }
 
     /// Whether the user's Secret tells a present password.
     fn is_told(&self, told: Option<&PasswordHash>) -> bool {
         told.is_some_and(|told| self.present.values().any(|present| present == told))
+    }
+
+    /// Whether it tells the generated one.
+    fn is_generated_told(&self, told: Option<&PasswordHash>) -> bool {
+        told.is_some() && told == self.present.get(GENERATED)
     }
 
     fn next_rotation(&self, user: &User) -> Option<Timestamp> {
@@ -115,7 +119,7 @@ impl PasswordHistory {
         let Some(rotation) = &user.rotation else { return false };
         let triggered = rotation.trigger.is_some() && rotation.trigger != self.trigger;
         let is_time = triggered || self.next_rotation(user).is_some_and(|due| due <= now);
-        is_time && self.made.is_some() && told.is_some() && told == self.present.get(GENERATED)
+        is_time && self.made.is_some() && self.is_generated_told(told)
     }
 
     /// A password was generated at this time, or is seen for the first time.
